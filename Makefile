@@ -1,0 +1,123 @@
+# Each target makes what it needs from a bare Python 3.11 to 3.13. `make` alone lists them.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+JOBS ?= 2
+VENV := .venv
+BIN := $(VENV)/bin
+# The environment of `make test` that holds the wheel and nothing for development.
+WHEEL_VENV := .venv-wheel
+WHEEL = $(wildcard $(CURDIR)/dist/*.whl)
+
+# The exact versions, for what builds as for what runs; `make lock` alone looks at the ranges of setup.cfg.
+export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+PIP_INSTALL := pip install --quiet
+
+.PHONY: help quickstart test test-all test-wheel lint docs bench wheel dist audit lock clean
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+help:
+	@echo "make quickstart  train a DCGAN in minutes and look at what it draws"
+	@echo "make test        the tests, but for the slow ones; then the wheel in an environment of its own"
+	@echo "make test-all    all tests (an hour and more)"
+	@echo "make lint        ruff, and mypy over the wheel"
+	@echo "make docs        the documentation, into site/"
+	@echo "make bench       speed, memory and scaling"
+	@echo "make dist        the wheel and the source archive, into dist/"
+	@echo "make audit       known vulnerabilities of the locked versions"
+	@echo "make lock        new constraints.txt from the ranges in setup.cfg"
+	@echo "make clean       removes what make made, the environments too"
+
+$(BIN)/python $(WHEEL_VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "gmzoo needs Python 3.11, 3.12 or 3.13: none was found." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { \
+	  echo "gmzoo needs Python 3.11, 3.12 or 3.13, and $(PYTHON) is `$(PYTHON) --version 2>&1`." >&2; \
+	  echo "Name another one: make $(MAKECMDGOALS) PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) cannot make environments. On Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv $(patsubst %/bin/python,%,$@)
+
+# One environment, in layers: what runs, what develops, what documents.
+$(VENV)/.run: setup.cfg constraints.txt | $(BIN)/python
+	@echo "installing gmzoo and TensorFlow into $(VENV) (about 600 MB to download the first time)"
+	@$(BIN)/$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.run
+	@$(BIN)/$(PIP_INSTALL) --editable '.[dev]'
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.run
+	@$(BIN)/$(PIP_INSTALL) --editable '.[docs]'
+	@touch $@
+
+quickstart: $(VENV)/.run
+	$(BIN)/gmzoo train dcgan
+	$(BIN)/gmzoo sample --model dcgan --out quickstart.png --force
+	@echo
+	@echo "The picture of 64 samples is $(CURDIR)/quickstart.png"
+	@echo "Next: $(BIN)/gmzoo list, or put the command on your path: source $(BIN)/activate"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup -m "not slow"
+	@$(MAKE) --no-print-directory test-wheel
+
+test-all: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
+	@$(MAKE) --no-print-directory test-wheel
+
+# Three commands from the wheel alone, away from the checkout: the shipped models, the data and all of zoo are in it.
+test-wheel: wheel | $(WHEEL_VENV)/bin/python
+	@$(WHEEL_VENV)/bin/$(PIP_INSTALL) $(WHEEL)
+	@$(WHEEL_VENV)/bin/$(PIP_INSTALL) --force-reinstall --no-deps $(WHEEL)
+	@set -e; gmzoo=$(CURDIR)/$(WHEEL_VENV)/bin/gmzoo; away=`mktemp -d`; trap 'rm -rf "$$away"' EXIT; cd "$$away"; set -x; \
+	  $$gmzoo list; \
+	  $$gmzoo info dcgan; \
+	  $$gmzoo sample --model shipped:vae -n 4 --out four.png; test -s four.png
+
+# mypy does not see zoo.cli through an editable install: it types what the wheel installs.
+lint: $(VENV)/.dev wheel
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	@rm -rf build/typed
+	@$(BIN)/$(PIP_INSTALL) --no-deps --target build/typed $(WHEEL)
+	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
+	  --cache-dir $(CURDIR)/.mypy_cache --python-executable $(CURDIR)/$(BIN)/python -p zoo
+
+docs: $(VENV)/.docs
+	$(BIN)/mkdocs build --strict
+	@echo "The documentation is $(CURDIR)/site/index.html"
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m benchmarks
+
+# setuptools copies through build/ and never clears it: files that were removed would be shipped.
+wheel: $(VENV)/.dev
+	@rm -rf build/lib build/bdist.* dist
+	@$(BIN)/python -m build --no-isolation --wheel --outdir dist . > /dev/null
+
+dist: $(VENV)/.dev
+	rm -rf build dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+
+audit: $(VENV)/.dev
+	$(BIN)/pip-audit --no-deps --disable-pip --requirement constraints.txt
+
+# A new environment, so that nothing installed here weighs in. pip's report names what it would install.
+lock: export PIP_CONSTRAINT :=
+lock: export PIP_BUILD_CONSTRAINT :=
+lock: | $(BIN)/python
+	@rm -rf build/lock && $(BIN)/python -m venv build/lock
+	build/lock/bin/python -m pip install --quiet --dry-run --ignore-installed --report build/lock/report.json \
+	  '.[demo,docs,dev]'
+	@build/lock/bin/python -c 'import json; \
+	  found = [item["metadata"] for item in json.load(open("build/lock/report.json"))["install"]]; \
+	  names = sorted(each["name"].lower() + "==" + each["version"] for each in found if each["name"] != "gmzoo"); \
+	  open("constraints.txt", "w").write("\n".join(names) + "\n")'
+	@rm -rf build/lock
+	@echo "constraints.txt holds `wc -l < constraints.txt` versions"
+
+clean:
+	rm -rf $(VENV) $(WHEEL_VENV) build dist site .mypy_cache .pytest_cache .ruff_cache .hypothesis *.egg-info
