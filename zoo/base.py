@@ -1,0 +1,495 @@
+"""The one abstraction of the zoo: a generative model is a game of turns.
+
+A variational autoencoder has one turn, a GAN two, an adversarial autoencoder three. A turn names the variables
+that it trains and an objective; `GenerativeModel.train_step` plays the turns that are due, and is written
+once, here. What a trained model can do is said by its capabilities: small abstract classes that callers test
+with `isinstance`. Classes are abstract or final: an implemented method is not overridden.
+
+Shapes: B rows of a batch, H x W x C an image, D predicted scalars (H * W * C for an image), d a code.
+Images are float32 in [0, 1]; a model quantises or rescales them inside.
+"""
+
+from __future__ import annotations
+
+import abc
+import contextlib
+import dataclasses
+import math
+import types
+import typing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any, ClassVar, Literal, final
+
+import keras
+import tensorflow as tf
+
+from zoo.errors import UsageError, nearest
+from zoo.noise import Noise, StepNoise
+
+if typing.TYPE_CHECKING:
+    import tensorflow_probability as tfp
+
+Batch = Mapping[str, tf.Tensor]
+Shared = dict[str, tf.Tensor]
+Terms = dict[str, tf.Tensor]
+
+# BatchNorm statistics for averaged weights are estimated over this many batches.
+STATISTICS_BATCHES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class Turn:
+    """One player's move.
+
+    Attributes:
+        name: names the turn in logs, and its optimizer in presets.
+        variables: what it trains; turns may overlap.
+        objective: `(batch, shared, noise) -> (loss, terms)`: the mean over examples of what is minimised, and
+            named parts of it for the logs.
+        through_shared: whether the gradient flows on through `shared` into `variables`; all other turns see
+            `shared` as constants.
+        every: the turn is due at every such step.
+    """
+
+    name: str
+    variables: Sequence[keras.Variable]
+    objective: Callable[[Batch, Shared, Noise], tuple[tf.Tensor, Terms]]
+    through_shared: bool = False
+    every: int = 1
+
+
+class GenerativeModel(keras.Model, abc.ABC):
+    """A model that is trained by turns and exported by its capabilities.
+
+    A subclass builds its networks in `__init__` (they are complete before `compile`), and says its `turns`.
+    Its file holds, beside the class, the frozen dataclass `Config` and the literals `CARD` and `PRESETS`.
+    """
+
+    #: What an example is: the name of the tensor in a batch, and of a signature's input.
+    modality: ClassVar[str] = "image"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        keras.saving.register_keras_serializable("zoo")(cls)
+
+    def __init__(self, config: Any, **kwargs: Any) -> None:
+        """
+        Args:
+            config: an instance of the `Config` in the model's own file.
+        """
+        super().__init__(**kwargs)
+        self.config = config
+        self.step = keras.Variable(
+            0, dtype="int64", trainable=False, aggregation="only_first_replica", name="step"
+        )
+        self.turn_optimizers: dict[str, keras.optimizers.Optimizer] = {}
+        self.averages = Averages()
+        self.run_seed = 0
+
+    @abc.abstractmethod
+    def turns(self) -> Sequence[Turn]:
+        """The turns of one step, in the order in which they are played."""
+
+    @abc.abstractmethod
+    def example_shape(self) -> tuple[int, ...]:
+        """The shape of one example: (H, W, C) for an image."""
+
+    def shared(self, batch: Batch, noise: Noise) -> Shared:
+        """What several turns use, computed once a step: a GAN's fakes. Nothing by default."""
+        return {}
+
+    def due(self, step: int) -> tuple[str, ...]:
+        """Which turns the host's step `step` plays. Each answer has its own cached trace."""
+        return tuple(turn.name for turn in self.turns() if step % turn.every == 0)
+
+    @property
+    def dimensions(self) -> int:
+        """D, the number of scalars that one example predicts: H * W * C for an image."""
+        return math.prod(self.example_shape())
+
+    # -- training ------------------------------------------------------------------------------------------
+
+    @final
+    def compile(
+        self,
+        optimizers: Mapping[str, Any],
+        *,
+        seed: int = 0,
+        averages: Mapping[str, float] | None = None,
+        jit_compile: bool = False,
+        run_eagerly: bool = False,
+    ) -> None:
+        """Gives each turn its optimizer.
+
+        Args:
+            optimizers: turn name -> optimizer, or what `keras.optimizers.get` takes.
+            seed: the run's seed: the noise of a step is a function of it and of the step.
+            averages: turn name -> decay of the moving average of that turn's weights, which evaluation uses.
+            jit_compile: compile the step with XLA.
+            run_eagerly: run the step without a graph, to look inside.
+
+        Raises:
+            UsageError: a turn without an optimizer, or an optimizer without a turn.
+        """
+        turns = {turn.name: turn for turn in self.turns()}
+        for name in [*optimizers, *(averages or {})]:
+            if name not in turns:
+                raise UsageError(f"{self.name} has no turn {name!r}; it has {', '.join(turns)}.")
+        if missing := [name for name in turns if name not in optimizers]:
+            raise UsageError(f"{self.name} needs an optimizer for the turn {missing[0]!r}.")
+        # Without optimizer=None Keras would install an RMSprop of its own.
+        super().compile(optimizer=None, jit_compile=jit_compile, run_eagerly=run_eagerly)
+        self.run_seed = int(seed)
+        self.turn_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
+        for name, turn in turns.items():
+            self.turn_optimizers[name].build(list(turn.variables))
+        self.averages = Averages({name: (turns[name].variables, decay) for name, decay in (averages or {}).items()})
+        self.playing = self.due(0)
+
+    @final
+    def train_step(self, batch: Batch) -> Terms:
+        """Plays the turns that are due on one batch.
+
+        Each turn's gradient is taken over its own variables only. Where it flows through `shared`, the chain
+        rule is applied in two pieces, so that what is shared is computed once.
+
+        Args:
+            batch: tensors by name, [B, ...]; B is this replica's part of the global batch.
+
+        Returns:
+            The turns' named terms, means over the global batch.
+        """
+        context = tf.distribute.get_replica_context()
+        replicas = context.num_replicas_in_sync
+        example = batch[self.modality]
+        rows = example.shape[0] or tf.shape(example)[0]
+        noise = StepNoise(self.run_seed, self.step.value, rows, context.replica_id_in_sync_group, replicas)
+        with tf.GradientTape(persistent=True) as shared_tape:
+            shared = self.shared(batch, noise)
+        logs: Terms = {}
+        for turn in self.turns():
+            if turn.name in self.playing:
+                logs |= self._play(turn, batch, shared, shared_tape, noise, replicas)
+        self.step.assign_add(1)
+        self.averages.update(self.step)
+        return context.all_reduce(tf.distribute.ReduceOp.MEAN, logs) if replicas > 1 else logs
+
+    def _play(
+        self,
+        turn: Turn,
+        batch: Batch,
+        shared: Shared,
+        shared_tape: tf.GradientTape,
+        noise: Noise,
+        replicas: int,
+    ) -> Terms:
+        optimizer = self.turn_optimizers[turn.name]
+        variables = [variable.value for variable in turn.variables]
+        seen = {key: tf.stop_gradient(value) for key, value in shared.items()}
+        inner = [seen[key] for key in seen if turn.through_shared and seen[key].dtype.is_floating]
+        outer = [shared[key] for key in shared if turn.through_shared and shared[key].dtype.is_floating]
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch([*variables, *inner])
+            loss, terms = turn.objective(batch, seen, noise)
+            # Replicas' gradients are summed, so each loss is its share of the global mean.
+            scaled = optimizer.scale_loss(loss / replicas)
+        gradients = tape.gradient(scaled, [*variables, *inner])
+        direct, upstream = gradients[: len(variables)], gradients[len(variables) :]
+        used = [(o, u) for o, u in zip(outer, upstream, strict=True) if u is not None]
+        if used:
+            through = shared_tape.gradient(
+                [o for o, _ in used], variables, output_gradients=[u for _, u in used]
+            )
+            direct = [_sum(a, b) for a, b in zip(direct, through, strict=True)]
+        if blind := [v.path for v, g in zip(turn.variables, direct, strict=True) if g is None]:
+            raise ValueError(f"turn {turn.name!r} of {self.name} gives no gradient to {', '.join(blind)}")
+        optimizer.apply(direct, list(turn.variables))
+        return terms
+
+    def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
+        """Keras would take a batch to build the model under a strategy; ours is complete, and data order counts."""
+
+    @contextlib.contextmanager
+    def evaluation_weights(self, batch: Batch | None = None) -> Iterator[None]:
+        """Swaps the averaged weights in, where there are any, and puts the training weights back afterwards.
+
+        BatchNorm statistics belong to the weights that they were measured with: they are estimated anew over
+        `STATISTICS_BATCHES` rounds of `shared`.
+
+        Args:
+            batch: one training batch, for `shared`; needed where averages are kept.
+        """
+        if not self.averages.pairs:
+            yield
+            return
+        norms = [
+            layer for layer in self._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
+        ]
+        statistics = [variable for layer in norms for variable in layer.non_trainable_variables]
+        kept = [variable.numpy() for variable in statistics]
+        momenta = [layer.momentum for layer in norms]
+        self.averages.swap()
+        try:
+            if norms and batch is not None:
+                rows = int(batch[self.modality].shape[0])
+                for index in range(STATISTICS_BATCHES):
+                    for layer in norms:  # momentum k / (k + 1) makes the moving average a plain mean
+                        layer.momentum = index / (index + 1)
+                    self.shared(batch, StepNoise(self.run_seed, -1 - index, rows))
+            yield
+        finally:
+            self.averages.swap()
+            for variable, value in zip(statistics, kept, strict=True):
+                variable.assign(value)
+            for layer, momentum in zip(norms, momenta, strict=True):
+                layer.momentum = momentum
+
+    @final
+    def state(self) -> dict[str, keras.Variable]:
+        """Every variable that a checkpoint holds, by a name that is the same in every process."""
+        named = self.weights_by_name()
+        for turn, optimizer in sorted(self.turn_optimizers.items()):
+            for index, variable in enumerate(optimizer.variables):
+                named[f"optimizer/{turn}/{index:04d}"] = variable
+        for index, (_, average, _) in enumerate(self.averages.pairs):
+            named[f"average/{index:04d}"] = average
+        return named
+
+    @final
+    def weights_by_name(self) -> dict[str, keras.Variable]:
+        """The model's own variables; layers' automatic names differ between processes, their order does not."""
+        return {
+            f"weights/{index:04d}_{variable.name}": variable for index, variable in enumerate(self.variables)
+        }
+
+    # -- Keras serialisation -------------------------------------------------------------------------------
+
+    @final
+    def get_config(self) -> dict[str, Any]:
+        return {"config": dataclasses.asdict(self.config)}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> GenerativeModel:
+        return cls(configure(cls.config_class(), config["config"]))
+
+    @classmethod
+    def config_class(cls) -> type:
+        """The `Config` beside the class, in the model's own file."""
+        import sys
+
+        return sys.modules[cls.__module__].Config
+
+    @final
+    def get_compile_config(self) -> dict[str, Any]:
+        return {
+            "optimizers": {
+                name: keras.optimizers.serialize(value) for name, value in self.turn_optimizers.items()
+            },
+            "seed": self.run_seed,
+            "averages": self.averages.decays,
+            "jit_compile": self.jit_compile,
+        }
+
+    @final
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        self.compile(**config)
+
+
+class Averages:
+    """Exponential moving averages of weights, with warm-up: decay min(d, (1 + t) / (10 + t)) at step t.
+
+    Keras tracks a model's attributes; these variables are kept out of its weights by living here.
+    """
+
+    def __init__(self, groups: Mapping[str, tuple[Sequence[keras.Variable], float]] | None = None) -> None:
+        """
+        Args:
+            groups: turn name -> (variables, decay).
+        """
+        self.decays = {name: decay for name, (_, decay) in (groups or {}).items()}
+        self.pairs: list[tuple[keras.Variable, keras.Variable, float]] = []
+        for variables, decay in (groups or {}).values():
+            for variable in variables:
+                average = keras.Variable(
+                    variable.value, trainable=False, aggregation="only_first_replica", name="average"
+                )
+                self.pairs.append((variable, average, decay))
+
+    def update(self, step: keras.Variable) -> None:
+        """Moves each average toward its weight, after `step` updates."""
+        t = tf.cast(step.value, tf.float32)
+        for variable, average, decay in self.pairs:
+            rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
+            average.assign_add(rate * (variable.value - average.value))
+
+    def swap(self) -> None:
+        """Exchanges weights and averages."""
+        for variable, average, _ in self.pairs:
+            kept = variable.numpy()
+            variable.assign(average.numpy())
+            average.assign(kept)
+
+
+def _sum(a: tf.Tensor | None, b: tf.Tensor | None) -> tf.Tensor | None:
+    if a is None or b is None:
+        return b if a is None else a
+    return tf.convert_to_tensor(a) + tf.convert_to_tensor(b)
+
+
+# -- capabilities ------------------------------------------------------------------------------------------
+
+
+class Samples(abc.ABC):
+    """Draws examples."""
+
+    @abc.abstractmethod
+    def sample(self, noise: Noise) -> tf.Tensor:
+        """One example a row of `noise`: for images float32 [B, H, W, C] in [0, 1]."""
+
+
+class Decodes(Samples):
+    """Makes an example from a code that has a prior."""
+
+    @abc.abstractmethod
+    def prior(self, noise: Noise) -> tf.Tensor:
+        """Codes float32 [B, d] from the prior."""
+
+    @abc.abstractmethod
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        """The examples of codes [B, d]: for images float32 [B, H, W, C] in [0, 1]."""
+
+    @final
+    def sample(self, noise: Noise) -> tf.Tensor:
+        return self.decode(self.prior(noise))
+
+
+class Conditions(abc.ABC):
+    """Samples under conditions that the user gives."""
+
+    @abc.abstractmethod
+    def conditions(self) -> dict[str, tf.TensorSpec]:
+        """The conditions that this instance takes, among label, prompt, code, temperature: one row each."""
+
+    @abc.abstractmethod
+    def sample_with(self, noise: Noise, **conditions: tf.Tensor) -> tf.Tensor:
+        """Like `sample`, under `conditions`, each [B, ...]."""
+
+
+class ExactLikelihood(abc.ABC):
+    """Knows log p(x)."""
+
+    @abc.abstractmethod
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """log p(x) in nats, float32 [B], of examples [B, ...]."""
+
+
+class LikelihoodBound(abc.ABC):
+    """Knows lower bounds on log p(x)."""
+
+    @abc.abstractmethod
+    def elbo(self, x: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """A one-sample estimate of the evidence lower bound in nats, float32 [B], of examples [B, ...]."""
+
+    @abc.abstractmethod
+    def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:
+        """log p(x, z) - log q(z | x) in nats, float32 [B, samples], for z drawn from q."""
+
+    @final
+    def importance_weighted_bound(self, x: tf.Tensor, noise: Noise, samples: tf.Tensor) -> tf.Tensor:
+        """The importance-weighted bound, which rises to log p(x) with the number of samples.
+
+        Args:
+            x: examples [B, ...].
+            noise: draws z.
+            samples: int32 [B], the number of importance samples of each row, at least 1.
+
+        Returns:
+            log (1/K) sum_k p(x, z_k) / q(z_k | x) in nats, float32 [B].
+
+        References:
+            Burda, Grosse, Salakhutdinov: Importance Weighted Autoencoders, arXiv 1509.00519, equation 8.
+        """
+        samples = tf.convert_to_tensor(samples, tf.int32)
+        chunk = 10  # draws of z at a time: noise depends on the row's seed and the round, never on `samples`
+
+        def more(index: tf.Tensor, _: tf.Tensor) -> tf.Tensor:
+            return index * chunk < tf.reduce_max(samples)
+
+        def add(index: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            weights = self.log_weights(x, noise.fold(index), chunk)  # [B, chunk]
+            counted = index * chunk + tf.range(chunk) < samples[:, None]
+            weights = tf.where(counted, weights, -math.inf)
+            return index + 1, tf.reduce_logsumexp(tf.concat([total[:, None], weights], 1), 1)
+
+        # The first chunk stands outside the loop, so that the running total starts finite.
+        start = tf.fill(tf.shape(samples), -math.inf)
+        index, total = add(tf.constant(0), start)
+        _, total = tf.while_loop(more, add, (index, total))
+        return total - tf.math.log(tf.cast(samples, tf.float32))
+
+
+class Encodes(abc.ABC):
+    """Has a code for an example."""
+
+    @abc.abstractmethod
+    def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
+        """The distribution of the code: batch shape [B], event shape [d], of examples [B, ...]."""
+
+
+#: The verbs of the command line that each capability gives; `CARD["capabilities"]` lists them.
+VERBS: dict[str, tuple[type, ...]] = {
+    "sample": (Samples,),
+    "sample_with": (Conditions,),
+    "score": (ExactLikelihood,),
+    "bound": (LikelihoodBound,),
+    "encode": (Encodes,),
+    "decode": (Decodes,),
+    "interpolate": (Decodes,),
+    "reconstruct": (Encodes, Decodes),
+}
+
+
+# -- configuration -----------------------------------------------------------------------------------------
+
+
+def configure(config_class: type, values: Mapping[str, Any]) -> Any:
+    """A `Config` from plain values, each checked against its field's type.
+
+    Args:
+        config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal[...]`, or tuples of them.
+        values: field name -> value; text is read as YAML reads it.
+
+    Raises:
+        UsageError: an unknown key (the nearest valid one is named), or a value of the wrong type.
+    """
+    hints = typing.get_type_hints(config_class)
+    for key in values:
+        if key not in hints:
+            raise UsageError(
+                f"no option {key!r}; valid: {', '.join(sorted(hints))}.{nearest(key, hints)}"
+            )
+    return config_class(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
+
+
+def _typed(key: str, value: Any, hint: Any) -> Any:
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Literal:
+        if value in arguments and type(value) in {type(a) for a in arguments}:
+            return value
+        raise UsageError(
+            f"{key}={value!r}: must be one of {', '.join(map(str, arguments))}.{nearest(str(value), map(str, arguments))}"
+        )
+    if origin in (typing.Union, types.UnionType):
+        if value is None:
+            return None
+        return _typed(key, value, next(a for a in arguments if a is not type(None)))
+    if origin is tuple and isinstance(value, list | tuple):
+        if arguments[-1] is Ellipsis or len(arguments) == len(value):
+            return tuple(_typed(key, item, arguments[0]) for item in value)
+        raise UsageError(f"{key}={value!r}: needs {len(arguments)} values.")
+    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
+        return value
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, "a list")
+    raise UsageError(f"{key}={value!r}: must be {wanted}.")

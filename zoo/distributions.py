@@ -1,0 +1,68 @@
+"""Output heads: from a network's last layer to a distribution of tensorflow_probability, and to a draw.
+
+A head says how many parameters a scalar needs, makes the distribution for scores, and draws from given
+uniforms or normals, so that a row's draw is a function of that row's own noise.
+"""
+
+from __future__ import annotations
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+# A scale below this makes a density, and its gradient, explode on repeated values.
+SMALLEST_SCALE = 1e-3
+
+
+def bernoulli(logits: tf.Tensor) -> tfp.distributions.Distribution:
+    """Binary values with p(1) = sigmoid(logits); logits [...]."""
+    return tfp.distributions.Bernoulli(logits=tf.cast(logits, tf.float32), dtype=tf.float32)
+
+
+def categorical(logits: tf.Tensor) -> tfp.distributions.Distribution:
+    """Levels 0 .. K-1; logits [..., K]."""
+    return tfp.distributions.Categorical(logits=tf.cast(logits, tf.float32))
+
+
+def gaussian(mean: tf.Tensor, raw_scale: tf.Tensor) -> tfp.distributions.Distribution:
+    """Normal values; scale = softplus(raw_scale), kept above `SMALLEST_SCALE`; both [...]."""
+    scale = tf.math.softplus(tf.cast(raw_scale, tf.float32)) + SMALLEST_SCALE
+    return tfp.distributions.Normal(tf.cast(mean, tf.float32), scale)
+
+
+def gaussian_mixture(
+    logits: tf.Tensor, means: tf.Tensor, raw_scales: tf.Tensor
+) -> tfp.distributions.Distribution:
+    """A mixture of K normals a scalar; all [..., K]."""
+    return tfp.distributions.MixtureSameFamily(categorical(logits), gaussian(means, raw_scales))
+
+
+def diagonal(distribution: tfp.distributions.Distribution, axes: int = 1) -> tfp.distributions.Distribution:
+    """Independent over the last `axes` axes: log_prob sums over them."""
+    return tfp.distributions.Independent(distribution, reinterpreted_batch_ndims=axes)
+
+
+def draw_bernoulli(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Draws 0. or 1. by comparing `uniform` in [0, 1) with the probability; both [...]."""
+    return tf.cast(uniform < tf.sigmoid(tf.cast(logits, tf.float32)), tf.float32)
+
+
+def draw_categorical(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    """Draws levels, int32 [...], by inverting the cumulative distribution of logits [..., K] at `uniform` [...]."""
+    cumulative = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=-1)
+    # The last sum may round below 1, so the last level takes what is left.
+    return tf.reduce_sum(tf.cast(uniform[..., None] >= cumulative[..., :-1], tf.int32), -1)
+
+
+def draw_gaussian(mean: tf.Tensor, raw_scale: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
+    """Draws from `gaussian(mean, raw_scale)` with standard normals; all [...]."""
+    return gaussian(mean, raw_scale).loc + gaussian(mean, raw_scale).scale * normal
+
+
+def draw_gaussian_mixture(
+    logits: tf.Tensor, means: tf.Tensor, raw_scales: tf.Tensor, uniform: tf.Tensor, normal: tf.Tensor
+) -> tf.Tensor:
+    """Draws from `gaussian_mixture`: `uniform` [...] picks the component, `normal` [...] the value."""
+    component = draw_categorical(logits, uniform)
+    mean = tf.gather(means, component, axis=-1, batch_dims=component.shape.rank)
+    raw_scale = tf.gather(raw_scales, component, axis=-1, batch_dims=component.shape.rank)
+    return draw_gaussian(mean, raw_scale, normal)

@@ -1,0 +1,62 @@
+"""Files that are either whole or absent: written under a temporary name, then renamed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import filelock
+
+log = logging.getLogger("gmzoo")
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """Yields a temporary path in the folder of `path`; renames it over `path` when the block succeeds.
+
+    The block may write a file or make a folder there. If it raises, what it wrote is removed and whatever
+    stood at `path` is untouched. The temporary name keeps the ending of `path`, which writers look at.
+
+    Args:
+        path: the final path; its folder is made where it is missing.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
+    try:
+        yield temporary
+        if path.is_dir() and temporary.is_dir():
+            shutil.rmtree(path)
+        os.replace(temporary, path)
+    except BaseException:
+        if temporary.is_dir():
+            shutil.rmtree(temporary, ignore_errors=True)
+        else:
+            temporary.unlink(missing_ok=True)
+        raise
+
+
+@contextlib.contextmanager
+def lock(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Holds `path` locked against other processes; says so once where it has to wait.
+
+    Args:
+        path: what is protected; the lock lies beside it as `.<name>.lock`.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    held = filelock.FileLock(path.with_name(f".{path.name}.lock"))
+    try:
+        held.acquire(timeout=0)
+    except filelock.Timeout:
+        log.info("waiting for another process that prepares %s", path)
+        held.acquire()
+    try:
+        yield
+    finally:
+        held.release()

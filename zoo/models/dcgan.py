@@ -1,0 +1,246 @@
+"""DCGAN: the GAN with convolutions that trains.
+
+Idea: replace pooling by strides, drop hidden fully connected layers, and normalise the activations of both
+players over the batch; then the two-player game is stable enough to draw images.
+
+Objective: as in the GAN: D minimises -E log D(x) - E log(1 - D(G(z))); G minimises -E log D(G(z)).
+
+Reference: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional Generative
+Adversarial Networks, arXiv 1511.06434: section 3, figure 1, section 4 (details of training). The paper's code
+uses 5x5 kernels and no biases, and its discriminator mirrors the generator.
+
+Shapes: B rows, H x W x C image, d code size, K classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, final
+
+import keras
+import tensorflow as tf
+
+from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
+from zoo.errors import UsageError
+from zoo.losses import discriminator_loss, generator_loss
+from zoo.noise import Noise
+
+CARD = {
+    "title": "DCGAN",
+    "family": "adversarial",
+    "likelihood": "implicit",
+    "capabilities": ["sample", "sample_with", "decode", "interpolate"],
+    "paper": "Radford, Metz, Chintala 2015, arXiv 1511.06434",
+    "summary": "the convolutional GAN: strided convolutions and batch normalisation",
+    "default": "glyphs",
+}
+
+PRESETS = {
+    "tiny": {
+        "config": {"width": 4, "code_size": 4},
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.9},
+        "expect": "nothing: four steps, for tests",
+    },
+    "glyphs": {
+        "config": {"width": 32, "code_size": 64},
+        "dataset": "glyphs",
+        "batch_size": 64,
+        "epochs": 4,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.999},
+        "expect": "characters that a classifier reads",
+    },
+    "paper": {
+        "config": {"width": 128, "code_size": 100},
+        "dataset": "folder:IMAGES",
+        "image_size": 64,
+        "batch_size": 128,
+        "epochs": 25,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+        },
+        "expect": "the paper's networks at 64x64: 18.9 M and 17.2 M parameters",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The networks.
+
+    Attributes:
+        image_shape: (H, W, C); each side is 4 to 7 times the same power of two.
+        code_size: d, the length of z, uniform in [-1, 1].
+        width: filters of the layer next to the image; they double toward the code. 128 in the paper.
+        classes: 0, or the number of classes K of a class-conditional model.
+        smoothing: real examples are labelled 1 - smoothing.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    code_size: int = 100
+    width: int = 128
+    classes: int = 0
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.code_size, self.width) < 1 or self.classes < 0:
+            raise UsageError("code_size and width must be at least 1, classes at least 0.")
+        if not 0 <= self.smoothing < 1:
+            raise UsageError("smoothing must be in [0, 1).")
+        height, width, _ = self.image_shape
+        if self.doublings < 1 or height % 2**self.doublings or width % 2**self.doublings:
+            raise UsageError(
+                f"dcgan cannot draw {height}x{width}: it doubles a small square, as for 28, 32, 48 or 64. "
+                "Choose such a size with --image-size."
+            )
+
+    @property
+    def doublings(self) -> int:
+        """How often the generator doubles its first map, whose shorter side is 4 to 7."""
+        return (min(self.image_shape[:2]) // 4).bit_length() - 1
+
+
+def weights() -> keras.initializers.Initializer:
+    """Normal with standard deviation 0.02 (section 4)."""
+    return keras.initializers.RandomNormal(0.0, 0.02)
+
+
+def norm() -> keras.layers.Layer:
+    """Batch normalisation with the original's scale initialisation, over all replicas."""
+    return keras.layers.BatchNormalization(
+        momentum=0.9,
+        epsilon=1e-5,
+        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
+        synchronized=True,
+    )
+
+
+def make_generator(config: Config) -> keras.Model:
+    """Code [B, d + K] -> image [B, H, W, C] in [-1, 1]."""
+    height, width, channels = config.image_shape
+    layers: list[Any] = [keras.Input((config.code_size + config.classes,))]
+    filters = config.width * 2 ** (config.doublings - 1)
+    first = (height >> config.doublings, width >> config.doublings, filters)
+    layers += [
+        keras.layers.Dense(first[0] * first[1] * first[2], use_bias=False, kernel_initializer=weights()),
+        keras.layers.Reshape(first),
+        norm(),
+        keras.layers.ReLU(),
+    ]
+    for _ in range(config.doublings - 1):
+        filters //= 2
+        layers += [
+            keras.layers.Conv2DTranspose(filters, 5, 2, "same", use_bias=False, kernel_initializer=weights()),
+            norm(),
+            keras.layers.ReLU(),
+        ]
+    layers += [
+        keras.layers.Conv2DTranspose(channels, 5, 2, "same", use_bias=False, kernel_initializer=weights()),
+        keras.layers.Activation("tanh", dtype="float32"),
+    ]
+    return keras.Sequential(layers, name="generator")
+
+
+def make_discriminator(config: Config) -> keras.Model:
+    """Image [B, H, W, C + K] -> logit [B, 1]; the first layer has no normalisation (section 3)."""
+    height, width, channels = config.image_shape
+    layers: list[Any] = [keras.Input((height, width, channels + config.classes))]
+    for index in range(config.doublings):
+        layers.append(
+            keras.layers.Conv2D(
+                config.width * 2**index, 5, 2, "same", use_bias=False, kernel_initializer=weights()
+            )
+        )
+        layers += [norm()] if index else []
+        layers.append(keras.layers.LeakyReLU(0.2))
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(1, use_bias=False, kernel_initializer=weights(), dtype="float32"),
+    ]
+    return keras.Sequential(layers, name="discriminator")
+
+
+@final
+class DCGAN(GenerativeModel, Decodes, Conditions):
+    """The deep convolutional GAN, class-conditional where `classes` is set.
+
+    A conditional model's code is z and the one-hot class; its discriminator sees the class as constant maps
+    (Mirza and Osindero, arXiv 1411.1784).
+    """
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.generator = make_generator(config)
+        self.discriminator = make_discriminator(config)
+
+    def example_shape(self) -> tuple[int, ...]:
+        return self.config.image_shape
+
+    def turns(self) -> list[Turn]:
+        return [
+            Turn("discriminator", self.discriminator.trainable_variables, self.discriminator_objective),
+            Turn("generator", self.generator.trainable_variables, self.generator_objective, through_shared=True),
+        ]
+
+    def discriminate(self, image: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Logits [B] that images [B, H, W, C] in [-1, 1] are real, of their class."""
+        if self.config.classes:
+            maps = tf.one_hot(batch["label"], self.config.classes)[:, None, None, :]
+            maps = tf.broadcast_to(maps, [*tf.unstack(tf.shape(image)[:3]), self.config.classes])
+            image = tf.concat([image, maps], -1)
+        return self.discriminator(image, training=True)[:, 0]
+
+    def shared(self, batch: Batch, noise: Noise) -> Shared:
+        code = self.draw_code(noise)
+        if self.config.classes:
+            code = self.with_label(code, batch["label"])
+        return {"fake": self.generator(code, training=True)}
+
+    def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        # Real and fake go apart: batch statistics are those of one kind.
+        real = self.discriminate(2.0 * batch["image"] - 1.0, batch)
+        fake = self.discriminate(shared["fake"], batch)
+        loss = discriminator_loss(real, fake, self.config.smoothing)
+        return loss, {
+            "discriminator_loss": loss,
+            "real_probability": tf.reduce_mean(tf.sigmoid(real)),
+            "fake_probability": tf.reduce_mean(tf.sigmoid(fake)),
+        }
+
+    def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        loss = generator_loss(self.discriminate(shared["fake"], batch))
+        return loss, {"generator_loss": loss}
+
+    def draw_code(self, noise: Noise) -> tf.Tensor:
+        """z [B, d], uniform in [-1, 1]."""
+        return 2.0 * noise.uniform("code", (self.config.code_size,)) - 1.0
+
+    def with_label(self, code: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
+        """z [B, d] and labels int [B] -> [B, d + K]."""
+        return tf.concat([code, tf.one_hot(label, self.config.classes)], -1)
+
+    def prior(self, noise: Noise) -> tf.Tensor:
+        code = self.draw_code(noise)
+        if not self.config.classes:
+            return code
+        return self.with_label(code, tf.cast(noise.uniform("label", ()) * self.config.classes, tf.int32))
+
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        return 0.5 * self.generator(code, training=False) + 0.5
+
+    def conditions(self) -> dict[str, tf.TensorSpec]:
+        return {"label": tf.TensorSpec([None], tf.int32)} if self.config.classes else {}
+
+    def sample_with(self, noise: Noise, **conditions: tf.Tensor) -> tf.Tensor:
+        return self.decode(self.with_label(self.draw_code(noise), conditions["label"]))

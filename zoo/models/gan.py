@@ -1,0 +1,178 @@
+"""GAN: two multilayer perceptrons that play against one another.
+
+Idea: a generator G turns noise z into images; a discriminator D tells them from real ones. G learns from what
+D would need to see. No likelihood is ever computed: the model is implicit, it can only be sampled.
+
+Objective: D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)), the non-saturating form.
+
+Reference: Goodfellow et al., Generative Adversarial Networks, arXiv 1406.2661: equation 1 and algorithm 1; the
+layer sizes of its MNIST experiment (maxout discriminator with dropout, rectifier generator).
+
+Shapes: B rows, H x W x C image, D = H * W * C, d code size.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import final
+
+import keras
+import tensorflow as tf
+
+from zoo.base import Batch, Decodes, GenerativeModel, Shared, Terms, Turn
+from zoo.errors import UsageError
+from zoo.layers.dropout import dropout
+from zoo.layers.maxout import Maxout
+from zoo.losses import discriminator_loss, generator_loss
+from zoo.noise import Noise
+
+CARD = {
+    "title": "GAN",
+    "family": "adversarial",
+    "likelihood": "implicit",
+    "capabilities": ["sample", "decode", "interpolate"],
+    "paper": "Goodfellow et al. 2014, arXiv 1406.2661",
+    "summary": "a generator and a discriminator of fully connected layers",
+    "default": "glyphs",
+}
+
+PRESETS = {
+    "tiny": {
+        "config": {"generator_units": [16], "discriminator_units": [8], "code_size": 4},
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {
+            "discriminator": {"name": "sgd", "learning_rate": 0.05},
+            "generator": {"name": "sgd", "learning_rate": 0.05},
+        },
+        "averages": {"generator": 0.9},
+        "expect": "nothing: four steps, for tests",
+    },
+    "glyphs": {
+        "config": {"generator_units": [256, 512], "discriminator_units": [128, 128], "code_size": 64},
+        "dataset": "glyphs",
+        "batch_size": 128,
+        "epochs": 30,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.999},
+        "expect": "readable characters",
+    },
+    "paper": {
+        "config": {},
+        "dataset": "mnist",
+        "batch_size": 100,
+        "epochs": 250,
+        "optimizers": {
+            "discriminator": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.7},
+            "generator": {"name": "sgd", "learning_rate": 0.1, "momentum": 0.7},
+        },
+        "expect": "Parzen window 225 +- 2 nats in the paper",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The networks.
+
+    Attributes:
+        image_shape: (H, W, C).
+        code_size: d, the length of z, uniform in [-1, 1].
+        generator_units: rectified layers of G.
+        discriminator_units: maxout layers of D.
+        pieces: linear functions a maxout unit.
+        keep_input, keep_hidden: the share of values that dropout keeps in D.
+        smoothing: real examples are labelled 1 - smoothing.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    code_size: int = 100
+    generator_units: tuple[int, ...] = (1200, 1200)
+    discriminator_units: tuple[int, ...] = (240, 240)
+    pieces: int = 5
+    keep_input: float = 0.8
+    keep_hidden: float = 0.5
+    smoothing: float = 0.0
+
+    def __post_init__(self) -> None:
+        if min(self.code_size, self.pieces, *self.generator_units, *self.discriminator_units) < 1:
+            raise UsageError("code_size, pieces and all layer sizes must be at least 1.")
+        if not (0 < self.keep_input <= 1 and 0 < self.keep_hidden <= 1 and 0 <= self.smoothing < 1):
+            raise UsageError("keep_input and keep_hidden must be in (0, 1], smoothing in [0, 1).")
+
+
+@final
+class GAN(GenerativeModel, Decodes):
+    """The fully connected GAN."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        size = math.prod(config.image_shape)
+        small = keras.initializers.RandomUniform(-0.05, 0.05)
+        self.generator = keras.Sequential(
+            [
+                keras.Input((config.code_size,)),
+                *(
+                    keras.layers.Dense(units, "relu", kernel_initializer=small)
+                    for units in config.generator_units
+                ),
+                keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32"),
+                keras.layers.Reshape(config.image_shape),
+            ],
+            name="generator",
+        )
+        smaller = keras.initializers.RandomUniform(-0.005, 0.005)
+        self.maxouts = [Maxout(units, config.pieces, smaller) for units in config.discriminator_units]
+        self.judge = keras.layers.Dense(1, kernel_initializer=smaller, dtype="float32")
+        width = size
+        for layer in self.maxouts:
+            layer.build((None, width))
+            width = layer.units
+        self.judge.build((None, width))
+
+    def example_shape(self) -> tuple[int, ...]:
+        return self.config.image_shape
+
+    def discriminate(self, image: tf.Tensor, noise: Noise | None = None, purpose: str = "") -> tf.Tensor:
+        """Logits [B] that images [B, H, W, C] are real; with dropout where there is noise."""
+        x = tf.reshape(image, (-1, self.dimensions))
+        keep = self.config.keep_input
+        for index, layer in enumerate(self.maxouts):
+            x = layer(dropout(x, keep, noise, f"{purpose}/{index}"))
+            keep = self.config.keep_hidden
+        return self.judge(dropout(x, keep, noise, f"{purpose}/last"))[:, 0]
+
+    def turns(self) -> list[Turn]:
+        critic = [v for layer in [*self.maxouts, self.judge] for v in layer.trainable_variables]
+        return [
+            Turn("discriminator", critic, self.discriminator_objective),
+            Turn("generator", self.generator.trainable_variables, self.generator_objective, through_shared=True),
+        ]
+
+    def shared(self, batch: Batch, noise: Noise) -> Shared:
+        return {"fake": self.generator(self.prior(noise), training=True)}
+
+    def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        real = self.discriminate(batch["image"], noise, "real")
+        fake = self.discriminate(shared["fake"], noise, "fake")
+        loss = discriminator_loss(real, fake, self.config.smoothing)
+        return loss, {
+            "discriminator_loss": loss,
+            "real_probability": tf.reduce_mean(tf.sigmoid(real)),
+            "fake_probability": tf.reduce_mean(tf.sigmoid(fake)),
+        }
+
+    def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        loss = generator_loss(self.discriminate(shared["fake"], noise, "generator"))
+        return loss, {"generator_loss": loss}
+
+    def prior(self, noise: Noise) -> tf.Tensor:
+        return 2.0 * noise.uniform("code", (self.config.code_size,)) - 1.0
+
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        return self.generator(code, training=False)

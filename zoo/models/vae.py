@@ -1,0 +1,161 @@
+"""VAE: an encoder and a decoder trained on a lower bound of the likelihood.
+
+Idea: a code z with a standard normal prior explains each image; an encoder proposes z, a decoder gives p(x|z),
+and both maximise the evidence lower bound, whose gradient passes through the draw of z.
+
+Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || N(0, I)), both terms summed over dimensions.
+
+Reference: Kingma and Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114: equation 10, appendices B and C;
+the importance-weighted bound of Burda et al., arXiv 1509.00519, scores it.
+
+Shapes: B rows, H x W x C image, D = H * W * C, d code size, S draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import final
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.base import Batch, Decodes, Encodes, GenerativeModel, LikelihoodBound, Shared, Terms, Turn
+from zoo.distributions import bernoulli, diagonal, gaussian
+from zoo.errors import UsageError
+from zoo.noise import Noise
+
+CARD = {
+    "title": "VAE",
+    "family": "latent variable",
+    "likelihood": "bound",
+    "capabilities": ["sample", "bound", "encode", "decode", "reconstruct", "interpolate"],
+    "paper": "Kingma and Welling 2013, arXiv 1312.6114",
+    "summary": "an encoder and a decoder trained on a bound of the likelihood",
+    "default": "glyphs",
+}
+
+PRESETS = {
+    "tiny": {
+        "config": {"encoder_units": [16], "decoder_units": [16], "code_size": 2},
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "expect": "nothing: four steps, for tests",
+    },
+    "glyphs": {
+        "config": {"encoder_units": [256, 256], "decoder_units": [256, 256], "code_size": 16},
+        "dataset": "glyphs",
+        "batch_size": 100,
+        "epochs": 20,
+        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "expect": "readable characters",
+    },
+    "mnist": {
+        "config": {"encoder_units": [500, 500], "decoder_units": [500, 500], "code_size": 50},
+        "dataset": "binarized_mnist",
+        "batch_size": 100,
+        "epochs": 100,
+        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "expect": "",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The networks.
+
+    Attributes:
+        image_shape: (H, W, C).
+        code_size: d, the length of z.
+        encoder_units, decoder_units: hidden layers.
+        activation: of the hidden layers: the paper has tanh.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    code_size: int = 20
+    encoder_units: tuple[int, ...] = (500,)
+    decoder_units: tuple[int, ...] = (500,)
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        if min(self.code_size, *self.encoder_units, *self.decoder_units) < 1:
+            raise UsageError("code_size and all layer sizes must be at least 1.")
+
+
+@final
+class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
+    """The variational autoencoder with a Bernoulli decoder: a pixel of half or more is 1."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        size = math.prod(config.image_shape)
+        self.encoder = keras.Sequential(
+            [
+                keras.Input((size,)),
+                *(keras.layers.Dense(units, config.activation) for units in config.encoder_units),
+                keras.layers.Dense(2 * config.code_size, dtype="float32"),
+            ],
+            name="encoder",
+        )
+        self.decoder = keras.Sequential(
+            [
+                keras.Input((config.code_size,)),
+                *(keras.layers.Dense(units, config.activation) for units in config.decoder_units),
+                keras.layers.Dense(size, dtype="float32"),
+            ],
+            name="decoder",
+        )
+
+    def example_shape(self) -> tuple[int, ...]:
+        return self.config.image_shape
+
+    def turns(self) -> list[Turn]:
+        variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+        return [Turn("elbo", variables, self.objective)]
+
+    def quantise(self, image: tf.Tensor) -> tf.Tensor:
+        """Images [B, H, W, C] in [0, 1] -> 0. or 1., [B, D]."""
+        return tf.cast(tf.reshape(image, (-1, self.dimensions)) >= 0.5, tf.float32)
+
+    def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
+        mean, raw_scale = tf.split(self.encoder(self.quantise(x)), 2, -1)
+        return diagonal(gaussian(mean, raw_scale))
+
+    def terms(self, x: tf.Tensor, noise: Noise) -> tuple[tf.Tensor, tf.Tensor]:
+        """log p(x|z) for one draw of z, and KL(q || prior) in closed form (appendix B); nats, each [B]."""
+        posterior = self.encode(x)
+        mean, scale = posterior.mean(), posterior.stddev()
+        code = mean + scale * noise.normal("code", (self.config.code_size,))
+        reconstruction = diagonal(bernoulli(self.decoder(code))).log_prob(self.quantise(x))
+        divergence = 0.5 * tf.reduce_sum(mean**2 + scale**2 - 1.0 - 2.0 * tf.math.log(scale), -1)
+        return reconstruction, divergence
+
+    def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        reconstruction, divergence = (tf.reduce_mean(term) for term in self.terms(batch["image"], noise))
+        loss = divergence - reconstruction
+        return loss, {"loss": loss, "reconstruction": -reconstruction, "kl": divergence}
+
+    def elbo(self, x: tf.Tensor, noise: Noise) -> tf.Tensor:
+        reconstruction, divergence = self.terms(x, noise)
+        return reconstruction - divergence
+
+    def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:
+        posterior = self.encode(x)
+        draws = noise.normal("code", (samples, self.config.code_size))  # [B, S, d]
+        code = posterior.mean()[:, None] + posterior.stddev()[:, None] * draws
+        log_q = tf.reduce_sum(-0.5 * draws**2 - tf.math.log(posterior.stddev())[:, None], -1)
+        log_prior = tf.reduce_sum(-0.5 * code**2, -1)  # the constants of both Gaussians cancel
+        logits = tf.reshape(
+            self.decoder(tf.reshape(code, (-1, self.config.code_size))), (-1, samples, self.dimensions)
+        )
+        return diagonal(bernoulli(logits)).log_prob(self.quantise(x)[:, None]) + log_prior - log_q
+
+    def prior(self, noise: Noise) -> tf.Tensor:
+        return noise.normal("code", (self.config.code_size,))
+
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(tf.sigmoid(self.decoder(code)), (-1, *self.config.image_shape))
