@@ -1,4 +1,4 @@
-"""What all tests share: a quiet TensorFlow with two devices, a place for prepared data, and the real data sets."""
+"""What all tests share: a quiet TensorFlow with two devices, a place for prepared data, the real data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The laws of the house, read from the source: who imports whom, what starts without TensorFlow, what is a literal."""
+"""The laws of the house, read from the source: who imports whom, what loads no TensorFlow, what is a literal."""
 
 from __future__ import annotations
 
@@ -35,7 +35,15 @@ LAW = [
 LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}
 
 # What must not be loaded by a command that only lists or helps.
-HEAVY = {"keras", "matplotlib", "scipy", "sklearn", "tensorflow", "tensorflow_datasets", "tensorflow_probability"}
+HEAVY = {
+    "keras",
+    "matplotlib",
+    "scipy",
+    "sklearn",
+    "tensorflow",
+    "tensorflow_datasets",
+    "tensorflow_probability",
+}
 # Methods of the base with a default that a model may replace; their docstrings say so.
 REPLACEABLE = {"shared", "due"}
 
@@ -64,7 +72,7 @@ def sources() -> dict[str, Path]:
 
 
 def imports(module: str, path: Path) -> Iterator[Import]:
-    """Every import in the file, wherever it stands; names taken from `zoo` count as the modules that they are."""
+    """Every import in the file, wherever it stands; `from a import b` counts as `a.b`."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
     deep = {
         node
@@ -115,7 +123,9 @@ def test_imports_go_down():
 
 
 def test_units_of_one_line_import_in_one_direction():
-    edges = {(unit(each.module), unit(each.target)) for each in all_imports() if each.target.startswith("zoo")}
+    edges = {
+        (unit(each.module), unit(each.target)) for each in all_imports() if each.target.startswith("zoo")
+    }
     both = {(a, b) for a, b in edges if a < b and (b, a) in edges}
     assert not both
 
@@ -125,7 +135,9 @@ def test_models_do_not_import_one_another():
     wrong = [
         str(each)
         for each in all_imports()
-        if each.module in modules and each.target.startswith("zoo.models") and not each.target.startswith(each.module)
+        if each.module in modules
+        and each.target.startswith("zoo.models")
+        and not each.target.startswith(each.module)
     ]
     assert not wrong
 
@@ -196,7 +208,9 @@ def classes() -> list[type]:
         if unit(info.name) in {"cli", "saved_models"}:
             continue
         module = importlib.import_module(info.name)
-        found += [each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == info.name]
+        found += [
+            each for _, each in inspect.getmembers(module, inspect.isclass) if each.__module__ == info.name
+        ]
     return found
 
 
@@ -209,7 +223,11 @@ def test_an_implemented_method_is_not_overridden(classes):
     wrong = []
     for each in classes:
         for name, value in vars(each).items():
-            if name.startswith("__") or name in REPLACEABLE or not (inspect.isroutine(value) or isinstance(value, property)):
+            if (
+                name.startswith("__")
+                or name in REPLACEABLE
+                or not (inspect.isroutine(value) or isinstance(value, property))
+            ):
                 continue
             for parent in filter(ours, each.__mro__[1:]):
                 theirs = vars(parent).get(name)
@@ -222,9 +240,13 @@ def test_an_implemented_method_is_not_overridden(classes):
 def test_models_are_final_and_complete(classes):
     base = importlib.import_module("zoo.base").GenerativeModel
     models = [each for each in classes if issubclass(each, base) and each is not base]
-    assert {each.__module__.split(".")[-1] for each in models if not inspect.isabstract(each)} == set(model_names())
+    assert {each.__module__.split(".")[-1] for each in models if not inspect.isabstract(each)} == set(
+        model_names()
+    )
     for each in models:
-        assert inspect.isabstract(each) or getattr(each, "__final__", False), f"{each} is neither abstract nor final"
+        assert inspect.isabstract(each) or getattr(each, "__final__", False), (
+            f"{each} is neither abstract nor final"
+        )
 
 
 def test_every_model_has_its_page():

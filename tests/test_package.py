@@ -20,7 +20,7 @@ MEGABYTE = 2**20
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory) -> zipfile.ZipFile:
-    """The wheel of a copy of the sources: a build in place would leave a build/ folder that ships what was deleted."""
+    """The wheel, of a copy of the sources: in place, build/ would stay behind and ship what was deleted."""
     copy = tmp_path_factory.mktemp("source")
     for name in ("zoo", "cli", "saved_models"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -41,7 +41,7 @@ def shipped() -> list[Path]:
 
 
 def test_setup_lists_every_package():
-    """setuptools cannot find them through package_dir, so that a forgotten line would ship nothing of a folder."""
+    """setuptools cannot find them through package_dir: of a folder without its line nothing would be shipped."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     written = config["options"]["packages"].split()
@@ -101,7 +101,9 @@ def test_constraints_are_exact_and_complete():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
-    wanted = "\n".join([config["options"]["install_requires"], *(extras[name] for name in ("demo", "docs", "dev"))])
+    wanted = "\n".join(
+        [config["options"]["install_requires"], *(extras[name] for name in ("demo", "docs", "dev"))]
+    )
     named = {normal(re.split(r"[ ;\[]", line)[0]) for line in wanted.splitlines() if line and line[0] != "#"}
     assert named <= locked
 
