@@ -1,0 +1,388 @@
+"""A model as a SavedModel that needs no code of ours: signatures from its capabilities, a model card, warm-up.
+
+Each capability gives its signatures in one small function; `SIGNATURES` names them. All inputs are batch-major
+and required, and no output of a signature is named as an input of it is. What is stored is exactly the weights
+that the signatures read: discriminators, optimizers and averages stay behind.
+
+Shapes: N rows, H x W x C image, d a code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import json
+import math
+import os
+import shutil
+from collections.abc import Callable, Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from zoo.base import Conditions, Decodes, Encodes, ExactLikelihood, GenerativeModel, LikelihoodBound, Samples
+from zoo.errors import UsageError
+from zoo.files import replacing
+from zoo.noise import RowNoise
+
+#: The version of what `model_card.json` holds.
+SCHEMA = 1
+CARD_FILE = "assets.extra/model_card.json"
+WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
+# Where the checkpoint inside a SavedModel keeps the value of a variable.
+VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
+
+SEED = tf.TensorSpec([None], tf.int64, "seed")
+COUNT = tf.TensorSpec([None], tf.int32, "importance_samples")
+EXAMPLE_DTYPES = {"image": tf.float32, "features": tf.float32, "text": tf.string, "tokens": tf.int32}
+PNG_CHANNELS = (1, 3, 4)
+
+
+@dataclasses.dataclass(frozen=True)
+class Signature:
+    """One function of a SavedModel.
+
+    Attributes:
+        inputs: their specs by name, in the order of the arguments of `run`.
+        run: tensors [N, ...] -> outputs by name, each [N, ...].
+    """
+
+    inputs: dict[str, tf.TensorSpec]
+    run: Callable[..., dict[str, tf.Tensor]]
+
+
+Found = Iterator[tuple[str, Signature]]
+
+
+def example_spec(model: GenerativeModel) -> dict[str, tf.TensorSpec]:
+    """The input that takes examples: named by the model's modality, [N, *example shape]."""
+    shape = [None, *model.example_shape()]
+    return {model.modality: tf.TensorSpec(shape, EXAMPLE_DTYPES[model.modality], model.modality)}
+
+
+def encode_png(image: tf.Tensor) -> tf.Tensor:
+    """Images float32 [N, H, W, C] in [0, 1] -> PNG files, string [N]."""
+    pixels = tf.cast(tf.round(255.0 * tf.clip_by_value(image, 0.0, 1.0)), tf.uint8)
+    return tf.map_fn(tf.io.encode_png, pixels, fn_output_signature=tf.TensorSpec([], tf.string))
+
+
+def bits_per_dim(model: GenerativeModel, log_prob: tf.Tensor) -> tf.Tensor:
+    """Nats [N] -> -log_prob / (D ln 2)."""
+    return -log_prob / (model.dimensions * math.log(2.0))
+
+
+def samples(model: Any) -> Found:
+    yield "sample", Signature({"seed": SEED}, lambda seed: {model.modality: model.sample(RowNoise(seed))})
+    if model.modality == "image" and model.example_shape()[-1] in PNG_CHANNELS:
+        yield (
+            "sample_png",
+            Signature({"seed": SEED}, lambda seed: {"png_bytes": encode_png(model.sample(RowNoise(seed)))}),
+        )
+
+
+def conditions(model: Any) -> Found:
+    own = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in model.conditions().items()}
+    if own:  # a model may take conditions in some configurations only
+        yield (
+            "sample_with",
+            Signature(
+                {"seed": SEED, **own},
+                lambda seed, *values: {
+                    model.modality: model.sample_with(RowNoise(seed), **dict(zip(own, values, strict=True)))
+                },
+            ),
+        )
+
+
+def decodes(model: Any) -> Found:
+    size = tf.function(lambda: model.prior(RowNoise(tf.zeros([1], tf.int64)))).get_concrete_function()
+    code = tf.TensorSpec([None, *size.structured_outputs.shape[1:]], size.structured_outputs.dtype, "code")
+    yield "prior", Signature({"seed": SEED}, lambda seed: {"code": model.prior(RowNoise(seed))})
+    yield "decode", Signature({"code": code}, lambda code: {model.modality: model.decode(code)})
+
+
+def exact_likelihood(model: Any) -> Found:
+    def score(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        log_prob = model.log_prob(x)
+        return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
+
+    yield "log_prob", Signature(example_spec(model), score)
+
+
+def likelihood_bound(model: Any) -> Found:
+    def score(x: tf.Tensor, seed: tf.Tensor, importance_samples: tf.Tensor) -> dict[str, tf.Tensor]:
+        bound = model.importance_weighted_bound(x, RowNoise(seed), importance_samples)
+        return {"log_prob_bound": bound, "bits_per_dim_bound": bits_per_dim(model, bound)}
+
+    yield "log_prob", Signature({**example_spec(model), "seed": SEED, "importance_samples": COUNT}, score)
+
+
+def encodes(model: Any) -> Found:
+    def encode(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        code = model.encode(x)
+        outputs = {"code": code.mean()}
+        with contextlib.suppress(NotImplementedError):  # a deterministic code has none
+            outputs["code_scale"] = code.stddev()
+        return outputs
+
+    def draw(x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        code = model.encode(x)
+        normal = RowNoise(seed).normal("code", code.event_shape)
+        return {"code": code.mean() + code.stddev() * normal}
+
+    yield "encode", Signature(example_spec(model), encode)
+    yield "encode_draw", Signature({**example_spec(model), "seed": SEED}, draw)
+    if isinstance(model, Decodes):
+        yield (
+            "reconstruct",
+            Signature(
+                example_spec(model), lambda x: {"reconstruction": model.decode(model.encode(x).mean())}
+            ),
+        )
+
+
+#: The signatures that a capability gives. A new capability is one function above and one line here.
+SIGNATURES: dict[type, Callable[[Any], Found]] = {
+    Samples: samples,
+    Conditions: conditions,
+    Decodes: decodes,
+    ExactLikelihood: exact_likelihood,
+    LikelihoodBound: likelihood_bound,
+    Encodes: encodes,
+}
+# What a request without a signature's name runs: the first of these.
+DEFAULTS = ("sample", "sample_with", "translate", "classify")
+
+
+def signatures(model: GenerativeModel) -> dict[str, Signature]:
+    """The signatures that the model's capabilities give, by name."""
+    return {
+        name: signature
+        for capability, make in SIGNATURES.items()
+        if isinstance(model, capability)
+        for name, signature in make(model)
+    }
+
+
+@contextlib.contextmanager
+def full_precision(model: keras.Model) -> Iterator[None]:
+    """Lets a model that was trained in half precision compute in float32, as serving on a CPU should."""
+    layers = [layer for layer in model._flatten_layers() if layer.compute_dtype != layer.variable_dtype]
+    policies = [layer.dtype_policy for layer in layers]
+    for layer in layers:
+        layer.dtype_policy = layer.variable_dtype
+    try:
+        yield
+    finally:
+        for layer, policy in zip(layers, policies, strict=True):
+            layer.dtype_policy = policy
+
+
+def trace(model: GenerativeModel) -> dict[str, Any]:
+    """The concrete functions of the model's signatures, by name."""
+    with full_precision(model):
+        return {
+            name: tf.function(each.run, autograph=False).get_concrete_function(*each.inputs.values())
+            for name, each in signatures(model).items()
+        }
+
+
+def describe(functions: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
+    """Signature name -> {inputs, outputs}: tensor name -> {dtype, shape}; None is the batch."""
+
+    def table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, dict[str, Any]]:
+        return {
+            name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()
+        }
+
+    return {
+        name: {
+            "inputs": table({spec.name: spec for spec in function.structured_input_signature[0]}),
+            "outputs": table(function.structured_outputs),
+        }
+        for name, function in functions.items()
+    }
+
+
+def next_version(base: str | os.PathLike[str]) -> Path:
+    """The folder of the next version below `base`, which is TensorFlow Serving's base path: the highest + 1."""
+    base = Path(base)
+    versions = [int(each.name) for each in base.iterdir() if each.name.isdecimal()] if base.is_dir() else []
+    return base / str(max(versions, default=0) + 1)
+
+
+def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[str, Any]) -> Path:
+    """Writes the model as a SavedModel, whole or not at all.
+
+    Args:
+        model: its present weights are written: enter `evaluation_weights` first where averages are kept.
+        path: the version's folder, which must not exist: a version is never replaced.
+        card: what the model card says besides what is known here: model, preset, config, dataset, command,
+            metrics, limits.
+
+    Returns:
+        The path.
+
+    Raises:
+        UsageError: the version exists.
+    """
+    path = Path(path)
+    functions = trace(model)
+    read = {id(variable) for function in functions.values() for variable in function.variables}
+    archive = tf.Module()
+    archive.weights = {
+        name.removeprefix("weights/"): variable.value
+        for name, variable in model.weights_by_name().items()
+        # Under a strategy a variable is one for each replica, and a function reads the first.
+        if any(id(each) in read for each in getattr(variable.value, "values", [variable.value]))
+    }
+    default = next(name for name in DEFAULTS if name in functions)
+    full_card = {
+        "schema": SCHEMA,
+        **card,
+        "parameters": sum(v.shape.num_elements() for v in archive.weights.values() if v.trainable),
+        "signatures": describe(functions),
+        "versions": {
+            "gmzoo": metadata.version("gmzoo"),
+            "tensorflow": tf.__version__,
+            "keras": keras.__version__,
+        },
+    }
+    with replacing(path) as temporary:
+        tf.saved_model.save(
+            archive,
+            str(temporary),
+            signatures={**functions, "serving_default": functions[default]},
+            options=tf.saved_model.SaveOptions(experimental_custom_gradients=False),
+        )
+        write_warm_up(temporary / WARM_UP_FILE, functions)
+        write_card(temporary / CARD_FILE, full_card)
+        refuse_existing(path)
+    return path
+
+
+def refuse_existing(path: Path) -> None:
+    """Raises UsageError where the version exists."""
+    if path.exists():
+        raise UsageError(
+            f"{path} exists, and a version is never replaced; export to {next_version(path.parent)}."
+        )
+
+
+def publish(saved_model: str | os.PathLike[str], base: str | os.PathLike[str]) -> Path:
+    """Copies a SavedModel to the next version below `base`.
+
+    Args:
+        saved_model: the folder of a version.
+        base: TensorFlow Serving's base path; made where it is missing.
+
+    Returns:
+        The folder of the new version.
+    """
+    path = next_version(base)
+    with replacing(path) as temporary:
+        shutil.copytree(saved_model, temporary)
+        refuse_existing(path)
+    return path
+
+
+def saved_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
+    """The weights of a SavedModel, under the names of `weights_by_name()` of the model that it was.
+
+    Args:
+        path: the folder of a version.
+    """
+    reader = tf.train.load_checkpoint(str(Path(path) / "variables/variables"))
+    return {
+        key.removesuffix(VALUE): reader.get_tensor(key)
+        for key in sorted(reader.get_variable_to_shape_map())
+        if key.startswith("weights/") and key.endswith(VALUE)
+    }
+
+
+def warm_up_value(spec: tf.TensorSpec) -> tf.Tensor:
+    """One row of fixed content for an input: ones for counts and temperatures, else zeros or empty text."""
+    shape = [1, *spec.shape[1:]]
+    ones = spec.name in ("importance_samples", "temperature")
+    return tf.ones(shape, spec.dtype) if ones else tf.zeros(shape, spec.dtype)
+
+
+def write_warm_up(path: Path, functions: Mapping[str, Any]) -> None:
+    """Writes one request of one row for each signature, which TensorFlow Serving replays when it loads."""
+    from tensorflow_serving.apis.predict_pb2 import PredictRequest
+    from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog, PredictLog
+
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for name, function in functions.items():
+            request = PredictRequest()
+            request.model_spec.signature_name = name
+            for spec in function.structured_input_signature[0]:
+                request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(warm_up_value(spec)))
+            writer.write(PredictionLog(predict_log=PredictLog(request=request)).SerializeToString())
+
+
+# -- the model card ----------------------------------------------------------------------------------------
+
+
+def plain(value: Any) -> Any:
+    """What JSON can hold: NumPy scalars and arrays as numbers and lists, None for what is not finite."""
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, np.generic | np.ndarray):
+        return plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    return str(value) if isinstance(value, os.PathLike) else value
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Writes the model card: JSON at `path`, for people as Markdown beside it."""
+    card = plain(card)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(card, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+    path.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
+
+
+def markdown(card: Mapping[str, Any]) -> str:
+    """The model card for people."""
+    lines = [
+        f"# {card.get('model', 'model')}" + (f", preset {card['preset']}" if card.get("preset") else ""),
+        "",
+    ]
+    for key, value in card.items():
+        if key in ("model", "preset", "schema", "signatures"):
+            continue
+        if isinstance(value, Mapping):
+            lines += [f"## {key.replace('_', ' ').capitalize()}", ""]
+            lines += [f"- {name}: {inline(item)}" for name, item in value.items()]
+            lines.append("")
+        elif value not in (None, "", []):
+            lines += [f"**{key.replace('_', ' ').capitalize()}**: {inline(value)}", ""]
+    lines += ["## Signatures", "", "| name | inputs | outputs |", "|---|---|---|"]
+    for name, each in card["signatures"].items():
+        lines.append(f"| `{name}` | {tensors(each['inputs'])} | {tensors(each['outputs'])} |")
+    return "\n".join(lines) + "\n"
+
+
+def inline(value: Any) -> str:
+    """A card's value on one line."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {inline(item)}" for name, item in value.items() if item is not None)
+    if isinstance(value, list):
+        return ", ".join(inline(item) for item in value)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def tensors(specs: Mapping[str, Mapping[str, Any]]) -> str:
+    """Tensors as `name dtype[shape]`, N for the batch."""
+    return ", ".join(
+        f"`{name} {spec['dtype']}[{', '.join('N' if size is None else str(size) for size in spec['shape'])}]`"
+        for name, spec in specs.items()
+    )
