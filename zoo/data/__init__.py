@@ -1,0 +1,21 @@
+"""Data: `load` one split of a named set or of your own files, read it by `batches` or `in_order`.
+
+Importing this imports no TensorFlow; only `batches`, and preparing a named set for the first time, do.
+"""
+
+from zoo.data.catalogue import CATALOGUE
+from zoo.data.dataset import Data, Info
+from zoo.data.loading import default_split, load
+from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
+
+__all__ = [
+    "CATALOGUE",
+    "Data",
+    "Info",
+    "batches",
+    "default_split",
+    "epochs_to_steps",
+    "in_order",
+    "load",
+    "steps_per_epoch",
+]

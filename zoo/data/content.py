@@ -1,0 +1,127 @@
+"""The whole of a source, all splits together, on its way to `Data`."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from zoo.data.dataset import Data, Info
+from zoo.errors import UsageError
+
+SPLITS = ("train", "validation", "test", "all")
+
+
+@dataclass(frozen=True)
+class Content:
+    """Everything that a source holds.
+
+    Attributes:
+        fields: arrays over all rows.
+        info: the description, without `files` and `splits`.
+        parts: the rows of each split that the source has itself: `{"train": (0, 900), "test": (900, 1000)}`.
+        files: the file of each row, or nothing.
+    """
+
+    fields: Mapping[str, np.ndarray]
+    info: Info = field(default_factory=Info)
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    files: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(next(iter(self.fields.values())))
+
+
+def with_validation(parts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
+    """Carves a validation split, where there is none, from the end of train: a tenth, at most 5,000 rows.
+
+    So that MNIST gives 55,000 / 5,000 / 10,000 wherever it comes from.
+    """
+    parts = dict(parts)
+    if "train" in parts and "test" in parts and "validation" not in parts:
+        start, stop = parts["train"]
+        middle = stop - min((stop - start) // 10, 5000)
+        if middle < stop:
+            parts["train"], parts["validation"] = (start, middle), (middle, stop)
+    return parts
+
+
+def fixed_split(length: int, by_position: bool = False) -> dict[str, np.ndarray]:
+    """90 % train, 5 % validation, 5 % test, by a permutation that depends on the length alone.
+
+    Args:
+        length: how many rows there are.
+        by_position: cut in order instead, for text.
+
+    Returns:
+        The rows of each split. Each gets at least one row where there are three.
+    """
+    order = np.arange(length)
+    if not by_position:
+        order = np.random.Generator(np.random.Philox(length)).permutation(length)
+    small = max(length // 20, 1) if length >= 3 else 0
+    train = length - 2 * small
+    return {"train": order[:train], "validation": order[train : train + small], "test": order[train + small :]}
+
+
+def cut(content: Content, spec: str, split: str, limit: int | None = None) -> Data:
+    """Takes one split.
+
+    Args:
+        content: the whole.
+        spec: what the user asked for.
+        split: `train`, `validation`, `test` or `all`.
+        limit: at most this many rows.
+
+    Raises:
+        UsageError: if the source has no such split, or no row in it.
+    """
+    if split not in SPLITS:
+        raise UsageError(f"There is no split {split!r}: use train, validation, test or all.")
+    if limit is not None and limit < 1:
+        raise UsageError(f"--limit must be at least 1, not {limit}.")
+    chosen: dict[str, slice | np.ndarray] = {"all": slice(0, len(content))}
+    if content.parts:
+        chosen |= {name: slice(*bounds) for name, bounds in content.parts.items()}
+        sizes = {name: stop - start for name, (start, stop) in content.parts.items()}
+    else:
+        rows = fixed_split(len(content), by_position="tokens" in content.fields)
+        chosen |= rows
+        sizes = {name: len(index) for name, index in rows.items()}
+    if split not in chosen:
+        raise UsageError(f"{spec} has no {split} split: it has {', '.join(chosen)}.")
+    index = chosen[split]
+    if isinstance(index, slice):
+        stop = index.stop if limit is None else min(index.stop, index.start + limit)
+        index = slice(index.start, stop)
+        files = content.files[index]
+    else:
+        index = index[:limit]
+        files = tuple(content.files[i] for i in index) if content.files else ()
+    fields = {name: array[index] for name, array in content.fields.items()}
+    if not len(next(iter(fields.values()))):
+        raise UsageError(f"The {split} split of {spec} is empty: it holds {len(content)} examples in all.")
+    return Data(spec, split, fields, replace(content.info, files=files, splits=sizes))
+
+
+def digest(pieces: Iterable[bytes | memoryview | np.ndarray | Path]) -> str:
+    """Short sha256 of bytes, arrays and files one after another.
+
+    Returns:
+        16 hex digits.
+    """
+    found = hashlib.sha256()
+    for piece in pieces:
+        if isinstance(piece, Path):
+            with piece.open("rb") as stream:
+                while block := stream.read(1 << 20):
+                    found.update(block)
+        elif isinstance(piece, np.ndarray):
+            for start in range(0, len(piece), 4096):
+                found.update(np.ascontiguousarray(piece[start : start + 4096]).tobytes())
+        else:
+            found.update(piece)
+    return found.hexdigest()[:16]

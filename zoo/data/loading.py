@@ -1,0 +1,112 @@
+"""`load`: one split of any dataset, named or the user's own."""
+
+from __future__ import annotations
+
+import logging
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from zoo.data import idx, named, npz
+from zoo.data.content import Content, cut
+from zoo.data.convert import changes, check_wanted, convert
+from zoo.data.dataset import Data
+from zoo.data.store import data_folder
+from zoo.errors import UsageError, nearest
+
+log = logging.getLogger("gmzoo")
+
+ARRAYS = {"npz": npz.read, "idx": idx.read}
+LOCAL = ("npz", "idx")
+
+
+def load(
+    spec: str,
+    split: str = "train",
+    *,
+    image_size: int | None = None,
+    channels: int | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    limit: int | None = None,
+    skip_bad: bool = False,
+) -> Data:
+    """Loads one split of a dataset.
+
+    Args:
+        spec: a name in `CATALOGUE`, `tfds:NAME`, or `folder:`, `npz:`, `idx:`, `csv:`, `text:` and a path.
+        split: `train`, `validation`, `test`, or `all`.
+        image_size: the height and width of images; None: as they are.
+        channels: 1 (gray) or 3 (RGB); None: as they are.
+        data_dir: where prepared data is kept; None: `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
+        limit: at most this many rows.
+        skip_bad: go on without files that cannot be read, and say how many.
+
+    Returns:
+        The split. Each conversion is told by the logger "gmzoo" and stands in `info.notes`.
+
+    Raises:
+        UsageError: if there is no such dataset, or it is not what it should be.
+        ZooError: if it cannot be downloaded or stored.
+    """
+    check_wanted(image_size, channels)
+    scheme, path = parse(spec)
+    if scheme:
+        content = convert_content(ARRAYS[scheme](Path(path).expanduser()), image_size, channels)
+    else:
+        content = named.read(spec, image_size, channels, data_folder(data_dir))
+    for note in content.info.notes:
+        log.info("%s: %s", spec, note)
+    return cut(content, spec, split, limit)
+
+
+def parse(spec: str) -> tuple[str, str]:
+    """Splits `npz:mine.npz` into scheme and path; a named set has no scheme.
+
+    Raises:
+        UsageError: if the scheme is unknown or the path missing.
+    """
+    scheme, colon, path = spec.partition(":")
+    if not colon:
+        return "", spec
+    if scheme not in LOCAL:
+        raise UsageError(
+            f"There is no kind of dataset {scheme!r}.{nearest(scheme, LOCAL)}\n"
+            f"Your own files: {', '.join(f'{kind}:PATH' for kind in LOCAL)}."
+        )
+    if not path:
+        raise UsageError(f"{spec} names no path: {scheme}:PATH.")
+    return scheme, path
+
+
+def convert_content(content: Content, image_size: int | None, channels: int | None) -> Content:
+    """Brings images in memory to the size and channels that are wanted."""
+    if "image" not in content.fields:
+        return content
+    images, levels = content.fields["image"], content.info.levels or 256
+    notes = changes(images.shape[1:], image_size, channels, levels)
+    images = convert(images, image_size, channels, levels)
+    info = replace(content.info, notes=(*content.info.notes, *notes))
+    return replace(content, fields={**content.fields, "image": images}, info=info)
+
+
+def default_split(spec: str) -> str:
+    """The split that commands read which only look at data: `test`, or `all` of a local source without one.
+
+    Raises:
+        UsageError: as `load`.
+    """
+    scheme, path = parse(spec)
+    if not scheme:
+        return "test"
+    return "test" if has_test(scheme, Path(path).expanduser()) else "all"
+
+
+def has_test(scheme: str, path: Path) -> bool:
+    """Whether a local source has a test part of its own."""
+    if not path.is_dir():
+        return False
+    if scheme == "npz":
+        return (path / "test.npz").is_file()
+    if scheme == "idx":
+        return "test" in idx.find_files(path)
+    return False
