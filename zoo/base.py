@@ -98,6 +98,9 @@ class GenerativeModel(keras.Model, abc.ABC):
         """What several turns use, computed once a step: a GAN's fakes. Nothing by default."""
         return {}
 
+    def begin(self, batch: Batch) -> None:  # noqa: B027
+        """Sets weights from a first large batch, once, before the first step. Nothing by default."""
+
     def due(self, step: int) -> tuple[str, ...]:
         """Which turns the host's step `step` plays. Each answer has its own cached trace."""
         return tuple(turn.name for turn in self.turns() if step % turn.every == 0)

@@ -4,19 +4,24 @@ without importing it, so that listing needs no TensorFlow."""
 from __future__ import annotations
 
 import ast
+import dataclasses
 import functools
 import importlib
+import importlib.resources
+import os
 import pkgutil
 import typing
 from pathlib import Path
 from typing import Any
 
 from zoo.errors import UsageError, nearest
+from zoo.runs import all_runs, runs_dir, Run
 
 if typing.TYPE_CHECKING:
     from zoo.base import GenerativeModel
 
 MODELS = Path(__file__).with_name("models")
+SHIPPED = Path(str(importlib.resources.files("zoo.saved_models")))
 
 
 @functools.cache
@@ -89,3 +94,70 @@ def model_class(name: str) -> type[GenerativeModel]:
         and value.__module__ == f"zoo.models.{name}"
     ]
     return found[0]
+
+
+@dataclasses.dataclass(frozen=True)
+class Resolved:
+    """Where `--model M` leads.
+
+    Attributes:
+        path: a SavedModel's version folder; or the run directory of an unfinished run.
+        origin: `path`, `run` or `shipped`.
+        unfinished: whether `path` is a run that has no SavedModel yet.
+    """
+
+    path: Path
+    origin: str
+    unfinished: bool = False
+
+
+def resolve(model: str, runs: str | os.PathLike[str] | None = None) -> Resolved:
+    """Finds the model that `--model` names.
+
+    With a path separator, or starting with `.`, it is a path: a run, a base folder (its highest version) or a
+    version folder. Else it is `NAME` or `NAME:PRESET`: the newest finished run here, else the shipped model;
+    `shipped:NAME` forces that.
+
+    Args:
+        model: what the user typed.
+        runs: where runs live; GMZOO_RUNS or ./runs by default.
+
+    Raises:
+        UsageError: nothing is there; the message says what could be given.
+    """
+    if os.sep in model or "/" in model or model.startswith("."):
+        return _resolve_path(Path(model))
+    forced = model.startswith("shipped:")
+    name, _, which = model.removeprefix("shipped:").partition(":")
+    which, _ = preset(name, which or None)
+    if not forced:
+        for run in all_runs(runs_dir(runs), name):
+            record = run.record
+            wanted = ":" not in model or record["preset"] == which
+            if wanted and run.status == "finished" and run.saved_model:
+                return Resolved(run.saved_model, "run")
+    base = SHIPPED / (name if which == card(name)["default"] else f"{name}-{which}")
+    if found := _highest_version(base):
+        return Resolved(found, "shipped")
+    command = f"gmzoo train {name}" + (f" --preset {which}" if which != card(name)["default"] else "")
+    raise UsageError(f"No model {model!r} here, and none came with the installation. Train it first: {command}")
+
+
+def _resolve_path(path: Path) -> Resolved:
+    if not path.exists():
+        raise UsageError(f"No such file or folder: {path}.")
+    if (path / "saved_model.pb").exists():
+        return Resolved(path, "path")
+    if (path / "run.json").exists():
+        run = Run(path)
+        if run.status == "finished" and run.saved_model:
+            return Resolved(run.saved_model, "run")
+        return Resolved(path, "run", unfinished=True)
+    if found := _highest_version(path):
+        return Resolved(found, "path")
+    raise UsageError(f"{path} holds neither a run (run.json) nor a SavedModel (saved_model.pb).")
+
+
+def _highest_version(base: Path) -> Path | None:
+    versions = [p for p in base.glob("*") if p.name.isdigit() and (p / "saved_model.pb").exists()]
+    return max(versions, key=lambda p: int(p.name)) if versions else None

@@ -1,0 +1,275 @@
+"""What happens beside training: logs, validation, pictures, checkpoints, and stopping without loss."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import signal
+import threading
+import time
+import types
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+import keras
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+
+from zoo import checkpoints
+from zoo.base import Batch, GenerativeModel, Samples
+from zoo.errors import ZooError
+from zoo.evaluation.likelihood import log_probs, scorer
+from zoo.files import replacing
+from zoo.noise import RowNoise
+from zoo.reports.curves import curves
+from zoo.reports.pictures import gif, grid, write_picture
+from zoo.runs import Run
+
+CHECKPOINT_SECONDS = 60.0
+GRID_SEEDS = 64
+
+
+class Progress(Protocol):
+    """What a training run tells while it works; the command line draws it."""
+
+    def start(self, total_steps: int, start_step: int, examples_per_step: int, title: str) -> None: ...
+    def step(self, step: int, logs: Mapping[str, float]) -> None: ...
+    def epoch(self, epoch: int, summary: Mapping[str, float]) -> None: ...
+    def message(self, text: str) -> None: ...
+    def finish(self, summary: Mapping[str, float]) -> None: ...
+
+
+class Stopped(Exception):
+    """A signal asked to stop; everything is saved.
+
+    Attributes:
+        code: the exit code: 130 for Ctrl-C, 143 for SIGTERM.
+    """
+
+    def __init__(self, signum: int, step: int) -> None:
+        super().__init__(f"stopped at step {step}")
+        self.code = 128 + signum
+        self.step = step
+
+
+@dataclasses.dataclass
+class State:
+    """What a run knows beside its weights; it goes into every checkpoint.
+
+    Attributes:
+        step: steps done.
+        sums, counted: the terms since the last line of the log.
+        best, best_step: the lowest validation value and where.
+        stale: epochs since then.
+        seconds: time spent training, over all sittings.
+        ended: whether early stopping has ended the run.
+    """
+
+    step: int = 0
+    sums: dict[str, float] = dataclasses.field(default_factory=dict)
+    counted: int = 0
+    best: float | None = None
+    best_step: int = 0
+    stale: int = 0
+    seconds: float = 0.0
+    ended: bool = False
+
+
+class Log:
+    """`metrics.jsonl`: one line of means an interval, one a validation; and TensorBoard events."""
+
+    def __init__(self, run: Run, start_step: int) -> None:
+        """Cuts the log back to `start_step`, so that a resumed run's log is that of an unbroken one."""
+        self.path = run.path / "metrics.jsonl"
+        lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
+        kept = [line for line in map(_parse, lines) if line and line["step"] <= start_step]
+        with replacing(self.path) as temporary:
+            temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        self.board = tf.summary.create_file_writer(str(run.path / "tensorboard"))
+
+    def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
+        """Adds one line and its events."""
+        line = {"kind": kind, "step": step, "epoch": epoch, **values}
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps({k: v if _finite(v) else None for k, v in line.items()}) + "\n")
+        with self.board.as_default(step=step):
+            for name, value in values.items():
+                tf.summary.scalar(f"{kind}/{name}", value)
+
+    def picture(self, step: int, image: np.ndarray) -> None:
+        """Adds an image, float [H, W, C] in [0, 1], to TensorBoard."""
+        with self.board.as_default(step=step):
+            tf.summary.image("samples", image[None])
+
+    def close(self) -> None:
+        self.board.close()
+
+
+def _parse(line: str) -> dict[str, Any] | None:
+    try:
+        return json.loads(line)
+    except ValueError:
+        return None  # the last line of a run that was killed while writing it
+
+
+def _finite(value: Any) -> bool:
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+class Recorder(keras.callbacks.Callback):
+    """Counts steps, stops on a loss that is not finite, and writes means to the log."""
+
+    def __init__(self, state: State, log: Log, progress: Progress, steps_per_epoch: int) -> None:
+        super().__init__()
+        self.state, self.log, self.progress = state, log, progress
+        self.steps_per_epoch = steps_per_epoch
+        self.interval = max(1, min(100, steps_per_epoch // 10))
+        self.clock = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        logs = {name: float(value) for name, value in (logs or {}).items()}
+        state = self.state
+        if bad := [f"{name}={value}" for name, value in logs.items() if not math.isfinite(value)]:
+            raise not_finite(f"{bad[0]} at step {state.step + 1}")
+        state.step += 1
+        now = time.monotonic()
+        state.seconds += now - self.clock
+        self.clock = now
+        for name, value in logs.items():
+            state.sums[name] = state.sums.get(name, 0.0) + value
+        state.counted += 1
+        self.progress.step(state.step, logs)
+        if state.step % self.interval == 0 or state.step % self.steps_per_epoch == 0:
+            self.flush()
+
+    def flush(self) -> None:
+        """Writes the means since the last line."""
+        state = self.state
+        if state.counted:
+            means = {name: value / state.counted for name, value in state.sums.items()}
+            self.log.write("train", state.step, (state.step - 1) // self.steps_per_epoch + 1, means)
+            state.sums, state.counted = {}, 0
+
+
+class Validator(keras.callbacks.Callback):
+    """Scores the validation split after each epoch and keeps the best weights."""
+
+    def __init__(self, state: State, log: Log, progress: Progress, run: Run, data: Any, batch: Batch,
+                 batch_size: int, patience: int | None) -> None:
+        super().__init__()
+        self.state, self.log, self.progress, self.run = state, log, progress, run
+        self.data, self.batch, self.batch_size, self.patience = data, batch, batch_size, patience
+        self.score: Callable[..., Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        model, state = self.model, self.state
+        self.score = self.score or scorer(model)
+        with model.evaluation_weights(self.batch):
+            value = -float(log_probs(self.score, model, self.data, self.batch_size).mean(dtype=np.float64))
+            self.log.write("validation", state.step, epoch + 1, {"nll": value})
+            self.progress.epoch(epoch + 1, {"validation_nll": value})
+            if state.best is None or value < state.best:
+                state.best, state.best_step, state.stale = value, state.step, 0
+                meta = {"model": self.run.record["model"], "step": state.step, "nll": value}
+                checkpoints.write(best_weights(self.run), checkpoints.values(model.weights_by_name()), meta)
+            else:
+                state.stale += 1
+        if self.patience and state.stale >= self.patience:
+            state.ended = True
+            self.progress.message(f"no better validation for {state.stale} epochs: stopping early")
+
+
+def best_weights(run: Run) -> Path:
+    """Where the weights that were best on validation lie."""
+    return run.checkpoints / "best.npz"
+
+
+class Painter(keras.callbacks.Callback):
+    """Draws the same seeds after each epoch."""
+
+    def __init__(self, state: State, log: Log, run: Run, batch: Batch) -> None:
+        super().__init__()
+        self.state, self.log, self.run, self.batch = state, log, run, batch
+        self.draw: Callable[..., Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        model = self.model
+        if self.draw is None:
+            self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
+        with model.evaluation_weights(self.batch):
+            images = self.draw(tf.range(GRID_SEEDS, dtype=tf.int64)).numpy()
+        picture = grid(images)
+        write_picture(picture, self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png")
+        self.log.picture(self.state.step, np.asarray(picture.convert("RGB"), np.float32) / 255.0)
+
+
+def draw_results(run: Run) -> None:
+    """Draws `curves.png`, and `samples/progress.gif` from the grids of the epochs."""
+    curves(run.path / "metrics.jsonl", run.path / "curves.png")
+    grids = sorted((run.path / "samples").glob("epoch-*.png"))
+    if grids:
+        shown = grids if len(grids) <= 60 else [grids[i] for i in np.linspace(0, len(grids) - 1, 60).astype(int)]
+        gif([Image.open(path) for path in shown], run.path / "samples" / "progress.gif")
+
+
+class Checkpointer(keras.callbacks.Callback):
+    """Saves after each epoch, every minute, and before a signal ends the run. Stands last, so that it saves all."""
+
+    def __init__(self, state: State, run: Run, recorder: Recorder) -> None:
+        super().__init__()
+        self.state, self.run, self.recorder = state, run, recorder
+        self.saved = time.monotonic()
+        self.signum: int | None = None
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        if self.signum is not None:
+            self.save()
+            raise Stopped(self.signum, self.state.step)
+        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
+            self.save()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.recorder.clock = time.monotonic()  # validation and pictures are not training
+        self.save()
+
+    def save(self) -> None:
+        """Writes a checkpoint, unless a weight is not finite: then the last good one stays."""
+        arrays = checkpoints.values(self.model.state())
+        if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays.values()):
+            raise not_finite(f"a weight at step {self.state.step}")
+        meta = {"model": self.run.record["model"], **dataclasses.asdict(self.state)}
+        checkpoints.save(self.run.checkpoints, self.state.step, arrays, meta)
+        self.saved = time.monotonic()
+
+    def __enter__(self) -> Checkpointer:
+        """Takes SIGINT and SIGTERM until the block ends; a second signal ends at once."""
+        self.handlers: dict[int, Any] = {}
+        if threading.current_thread() is threading.main_thread():
+            for signum in (signal.SIGINT, signal.SIGTERM):
+                self.handlers[signum] = signal.signal(signum, self._heard)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for signum, handler in self.handlers.items():
+            signal.signal(signum, handler)
+
+    def _heard(self, signum: int, frame: types.FrameType | None) -> None:
+        if self.signum is not None:
+            raise KeyboardInterrupt
+        self.signum = signum
+
+
+def not_finite(what: str) -> ZooError:
+    """The error of a run that diverged."""
+    return ZooError(
+        f"Training diverged: {what} is not finite. The last good checkpoint is kept.\n"
+        "Try a smaller step: --set learning_rate=1e-4 --new."
+    )
+
+
+def sampled(model: GenerativeModel) -> bool:
+    """Whether a grid of the model's samples can be drawn."""
+    return isinstance(model, Samples) and model.modality == "image"
