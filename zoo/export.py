@@ -1,8 +1,8 @@
-"""A model as a SavedModel that needs no code of ours: signatures from its capabilities, a model card, warm-up.
+"""A model as a SavedModel that needs no code of ours: signatures, a model card, requests for warming up.
 
-Each capability gives its signatures in one small function; `SIGNATURES` names them. All inputs are batch-major
-and required, and no output of a signature is named as an input of it is. What is stored is exactly the weights
-that the signatures read: discriminators, optimizers and averages stay behind.
+Each capability gives its signatures in one small function; `SIGNATURES` names them. All inputs are
+batch-major and required, and no output of a signature is named as an input of it is. What is stored is
+exactly the weights that the signatures read: discriminators, optimizers and averages stay behind.
 
 Shapes: N rows, H x W x C image, d a code.
 """
@@ -76,6 +76,7 @@ def bits_per_dim(model: GenerativeModel, log_prob: tf.Tensor) -> tf.Tensor:
 
 
 def samples(model: Any) -> Found:
+    """Examples from seeds, for images as PNG files too."""
     yield "sample", Signature({"seed": SEED}, lambda seed: {model.modality: model.sample(RowNoise(seed))})
     if model.modality == "image" and model.example_shape()[-1] in PNG_CHANNELS:
         yield (
@@ -85,8 +86,9 @@ def samples(model: Any) -> Found:
 
 
 def conditions(model: Any) -> Found:
+    """Examples from seeds and the conditions that this instance takes, if it takes any."""
     own = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in model.conditions().items()}
-    if own:  # a model may take conditions in some configurations only
+    if own:
         yield (
             "sample_with",
             Signature(
@@ -99,6 +101,7 @@ def conditions(model: Any) -> Found:
 
 
 def decodes(model: Any) -> Found:
+    """Codes from seeds, and examples from codes."""
     size = tf.function(lambda: model.prior(RowNoise(tf.zeros([1], tf.int64)))).get_concrete_function()
     code = tf.TensorSpec([None, *size.structured_outputs.shape[1:]], size.structured_outputs.dtype, "code")
     yield "prior", Signature({"seed": SEED}, lambda seed: {"code": model.prior(RowNoise(seed))})
@@ -106,6 +109,8 @@ def decodes(model: Any) -> Found:
 
 
 def exact_likelihood(model: Any) -> Found:
+    """log p(x)."""
+
     def score(x: tf.Tensor) -> dict[str, tf.Tensor]:
         log_prob = model.log_prob(x)
         return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
@@ -114,6 +119,8 @@ def exact_likelihood(model: Any) -> Found:
 
 
 def likelihood_bound(model: Any) -> Found:
+    """The importance-weighted bound on log p(x), with its own seed and number of draws a row."""
+
     def score(x: tf.Tensor, seed: tf.Tensor, importance_samples: tf.Tensor) -> dict[str, tf.Tensor]:
         bound = model.importance_weighted_bound(x, RowNoise(seed), importance_samples)
         return {"log_prob_bound": bound, "bits_per_dim_bound": bits_per_dim(model, bound)}
@@ -122,6 +129,8 @@ def likelihood_bound(model: Any) -> Found:
 
 
 def encodes(model: Any) -> Found:
+    """The mean code of an example, a draw of it, and what the decoder makes of the mean."""
+
     def encode(x: tf.Tensor) -> dict[str, tf.Tensor]:
         code = model.encode(x)
         outputs = {"code": code.mean()}
@@ -134,15 +143,13 @@ def encodes(model: Any) -> Found:
         normal = RowNoise(seed).normal("code", code.event_shape)
         return {"code": code.mean() + code.stddev() * normal}
 
+    def reconstruct(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"reconstruction": model.decode(model.encode(x).mean())}
+
     yield "encode", Signature(example_spec(model), encode)
     yield "encode_draw", Signature({**example_spec(model), "seed": SEED}, draw)
     if isinstance(model, Decodes):
-        yield (
-            "reconstruct",
-            Signature(
-                example_spec(model), lambda x: {"reconstruction": model.decode(model.encode(x).mean())}
-            ),
-        )
+        yield "reconstruct", Signature(example_spec(model), reconstruct)
 
 
 #: The signatures that a capability gives. A new capability is one function above and one line here.
@@ -209,7 +216,7 @@ def describe(functions: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict
 
 
 def next_version(base: str | os.PathLike[str]) -> Path:
-    """The folder of the next version below `base`, which is TensorFlow Serving's base path: the highest + 1."""
+    """The folder of the next version below `base`, TensorFlow Serving's base path: the highest + 1."""
     base = Path(base)
     versions = [int(each.name) for each in base.iterdir() if each.name.isdecimal()] if base.is_dir() else []
     return base / str(max(versions, default=0) + 1)
@@ -243,14 +250,10 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
     default = next(name for name in DEFAULTS if name in functions)
     full_card = {
         "schema": SCHEMA,
+        "versions": {name: metadata.version(name) for name in ("gmzoo", "tensorflow", "keras")},
         **card,
-        "parameters": sum(v.shape.num_elements() for v in archive.weights.values() if v.trainable),
+        "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
         "signatures": describe(functions),
-        "versions": {
-            "gmzoo": metadata.version("gmzoo"),
-            "tensorflow": tf.__version__,
-            "keras": keras.__version__,
-        },
     }
     with replacing(path) as temporary:
         tf.saved_model.save(
@@ -269,7 +272,7 @@ def refuse_existing(path: Path) -> None:
     """Raises UsageError where the version exists."""
     if path.exists():
         raise UsageError(
-            f"{path} exists, and a version is never replaced; export to {next_version(path.parent)}."
+            f"{path} exists, and a version is never replaced: the next is {next_version(path.parent)}."
         )
 
 
@@ -352,10 +355,8 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
 
 def markdown(card: Mapping[str, Any]) -> str:
     """The model card for people."""
-    lines = [
-        f"# {card.get('model', 'model')}" + (f", preset {card['preset']}" if card.get("preset") else ""),
-        "",
-    ]
+    preset = f", preset {card['preset']}" if card.get("preset") else ""
+    lines = [f"# {card.get('model', 'model')}{preset}", ""]
     for key, value in card.items():
         if key in ("model", "preset", "schema", "signatures"):
             continue
