@@ -97,15 +97,24 @@ class Log:
             file.write(json.dumps({k: v if _finite(v) else None for k, v in line.items()}) + "\n")
         with self.board.as_default(step=step):
             for name, value in values.items():
-                tf.summary.scalar(f"{kind}/{name}", value)
+                tf.summary.write(f"{kind}/{name}", np.float32(value), metadata=_plugin("scalars"))
 
-    def picture(self, step: int, image: np.ndarray) -> None:
-        """Adds an image, float [H, W, C] in [0, 1], to TensorBoard."""
+    def picture(self, step: int, path: Path) -> None:
+        """Adds a PNG file to TensorBoard."""
+        with Image.open(path) as image:
+            width, height = image.size
+        value = np.array([str(width).encode(), str(height).encode(), path.read_bytes()], object)
         with self.board.as_default(step=step):
-            tf.summary.image("samples", image[None])
+            tf.summary.write("samples", value, metadata=_plugin("images"))
 
     def close(self) -> None:
         self.board.close()
+
+
+def _plugin(name: str) -> Any:
+    """Says which of TensorBoard's pages shows a value; TensorBoard itself need not be installed to write it."""
+    data = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=name)
+    return tf.compat.v1.SummaryMetadata(plugin_data=data)
 
 
 def _parse(line: str) -> dict[str, Any] | None:
@@ -201,9 +210,8 @@ class Painter(keras.callbacks.Callback):
             self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
         with model.evaluation_weights(self.batch):
             images = self.draw(tf.range(GRID_SEEDS, dtype=tf.int64)).numpy()
-        picture = grid(images)
-        write_picture(picture, self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png")
-        self.log.picture(self.state.step, np.asarray(picture.convert("RGB"), np.float32) / 255.0)
+        path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png"
+        self.log.picture(self.state.step, write_picture(grid(images), path))
 
 
 def draw_results(run: Run) -> None:
