@@ -87,7 +87,7 @@ lint: $(VENV)/.dev wheel
 	  --cache-dir $(CURDIR)/.mypy_cache --python-executable $(CURDIR)/$(BIN)/python -p zoo
 
 docs: $(VENV)/.docs
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	@echo "The documentation is $(CURDIR)/site/index.html"
 
 bench: $(VENV)/.dev

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
+from mkdocs.exceptions import PluginError
+
 from zoo import registry
 
 ORDER = ["exact", "bound", "implicit", "none"]
@@ -31,3 +35,11 @@ def on_page_markdown(markdown, page, **_):
             f"| [{name}]({name}.md) | {card['summary']} | {card['likelihood']} | {can} | {card['paper']} |"
         )
     return markdown + "\n" + "\n".join(lines) + "\n"
+
+
+def on_post_page(output, page, **_):
+    """Refuses a page that would load something from elsewhere: the site works without a network."""
+    outside = re.findall(r'(?:\ssrc="|<link[^>]+href=")(https?://[^"]+)', output)
+    if outside:
+        raise PluginError(f"{page.file.src_uri} loads {outside[0]}")
+    return output
