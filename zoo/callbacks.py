@@ -151,8 +151,11 @@ class Recorder(keras.callbacks.Callback):
             state.sums[name] = state.sums.get(name, 0.0) + value
         state.counted += 1
         self.progress.step(state.step, logs)
-        if state.step % self.interval == 0 or state.step % self.steps_per_epoch == 0:
+        if state.step % self.interval == 0:
             self.flush()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.flush()
 
     def flush(self) -> None:
         """Writes the means since the last line."""

@@ -391,7 +391,6 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
                     verbose=0,
                     callbacks=callbacks,
                 )
-        recorder.flush()
     except (Stopped, ZooError):
         run.update(status="stopped", seconds=state.seconds, step=state.step)
         raise
