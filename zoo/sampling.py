@@ -1,0 +1,304 @@
+"""A SavedModel as NumPy functions: what all commands run, so that what is tested is what is deployed.
+
+A matrix product changes in its last bit with the size of its batch, and that can flip a discrete draw. So
+every signature runs on chunks of `CHUNK` rows, the last one filled up with repeats of its last row: a row's
+result depends neither on how many rows are asked for nor on which others they are.
+
+Neither Keras nor TensorFlow Probability is imported here: a picture should come soon.
+
+Shapes: N rows, H x W x C image, d a code.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from zoo import registry
+from zoo.errors import UsageError, ZooError
+
+#: Rows that a signature runs on at a time.
+CHUNK = 64
+
+Seeds = Sequence[int] | np.ndarray
+
+
+def load(path: str | os.PathLike[str]) -> LoadedModel:
+    """Loads a SavedModel.
+
+    Args:
+        path: the folder of a version; `zoo.load` finds it by a name.
+
+    Raises:
+        UsageError: there is no SavedModel.
+        ZooError: it cannot be read.
+    """
+    path = Path(path)
+    if not (path / "saved_model.pb").is_file():
+        raise UsageError(f"{path} holds no SavedModel (saved_model.pb).")
+    try:
+        return LoadedModel(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise ZooError(f"The SavedModel {path} cannot be read: {str(error).splitlines()[0]}") from error
+
+
+class LoadedModel:
+    """The signatures of one SavedModel.
+
+    Attributes:
+        path: the folder of its version.
+        card: its model card; {} for a SavedModel that has none.
+        name: the model's name; the folder's where there is no card.
+        signatures: name -> {inputs, outputs}: tensor name -> {dtype, shape}; None is the batch.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        card = path / "assets.extra/model_card.json"
+        self.card: dict[str, Any] = json.loads(card.read_text(encoding="utf-8")) if card.is_file() else {}
+        self.name = str(self.card.get("model", path.name))
+        self._loaded = tf.saved_model.load(str(path))  # holds the variables that its functions read
+        self._functions = dict(self._loaded.signatures)
+        self._inputs = {
+            name: function.structured_input_signature[1] for name, function in self._functions.items()
+        }
+        self.signatures = {
+            name: {"inputs": _table(self._inputs[name]), "outputs": _table(function.structured_outputs)}
+            for name, function in self._functions.items()
+        }
+
+    # -- generation ----------------------------------------------------------------------------------------
+
+    @functools.cached_property
+    def modality(self) -> str:
+        """What an example is: image, features, text or tokens."""
+        drawing = next(
+            (each for each in ("sample", "sample_with", "decode") if each in self.signatures), None
+        )
+        if drawing:
+            return next(iter(self.signatures[drawing]["outputs"]))
+        scoring = next(each for each in ("log_prob", "encode") if each in self.signatures)
+        return next(iter(self.signatures[scoring]["inputs"]))
+
+    @property
+    def conditions(self) -> tuple[str, ...]:
+        """What a sample can be conditioned on, among label, prompt, code, temperature."""
+        inputs = self.signatures.get("sample_with", {"inputs": {}})["inputs"]
+        return tuple(name for name in inputs if name != "seed")
+
+    def iter_samples(self, seeds: Seeds, **conditions: Any) -> Iterator[np.ndarray]:
+        """One example a seed, in order, `CHUNK` at a time: memory does not grow with their number.
+
+        Args:
+            seeds: integers [N], not negative.
+            **conditions: those of the model, each one value for all rows, or [N].
+
+        Yields:
+            Examples [at most CHUNK, ...]: images float32 [.., H, W, C] in [0, 1].
+
+        Raises:
+            UsageError: the model cannot, a condition is missing or unknown, or a seed is negative.
+        """
+        seeds = _seeds(seeds)
+        own = self.conditions
+        if unknown := [name for name in conditions if name not in own]:
+            takes = f"it takes {', '.join(own)}" if own else "it takes no conditions"
+            raise UsageError(f"{self.name} cannot be given a {unknown[0]}: {takes}.")
+        if conditions or "sample" not in self.signatures:
+            self._require("sample_with")
+            if missing := [name for name in own if name not in conditions]:
+                raise UsageError(f"{self.name} needs {', '.join(missing)} too.")
+            values = {name: self._condition(name, value, len(seeds)) for name, value in conditions.items()}
+            return self._stream("sample_with", self.modality, {"seed": seeds, **values})
+        return self._stream("sample", self.modality, {"seed": seeds})
+
+    def sample(self, seeds: Seeds, **conditions: Any) -> np.ndarray:
+        """One example a seed, in order: `iter_samples` in one array."""
+        return np.concatenate([*self.iter_samples(seeds, **conditions)])
+
+    def prior(self, seeds: Seeds) -> np.ndarray:
+        """Codes float32 [N, d] from the prior: `sample(s)` is `decode(prior(s))`."""
+        return self.run("prior", seed=_seeds(seeds))["code"]
+
+    def decode(self, code: np.ndarray) -> np.ndarray:
+        """The examples of codes [N, d]."""
+        return self.run("decode", code=code)[self.modality]
+
+    def interpolate(self, a: np.ndarray, b: np.ndarray, frames: int) -> np.ndarray:
+        """Examples on the straight line from one code to another.
+
+        Args:
+            a, b: codes [d].
+            frames: how many, both ends included; at least 2.
+
+        Returns:
+            Examples [frames, ...].
+        """
+        if frames < 2:
+            raise UsageError("an interpolation has at least 2 frames.")
+        # A straight line keeps what two codes agree in (a class) and stays between them (a uniform prior).
+        share = np.linspace(0.0, 1.0, frames, dtype=np.float32)[:, None]
+        return self.decode((1.0 - share) * np.asarray(a) + share * np.asarray(b))
+
+    # -- density -------------------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str | None:
+        """`exact` or `bound`: what `log_prob` gives; None where the model has no likelihood."""
+        if "log_prob" not in self.signatures:
+            return None
+        return "exact" if "log_prob" in self.signatures["log_prob"]["outputs"] else "bound"
+
+    def log_prob(
+        self, x: np.ndarray, seeds: Seeds | None = None, importance_samples: int = 1
+    ) -> dict[str, np.ndarray]:
+        """The log-likelihood of each example, or a lower bound on it.
+
+        Args:
+            x: examples [N, ...]: images float32 in [0, 1].
+            seeds: of a bound's draws, [N]; 0 .. N-1 by default.
+            importance_samples: draws of the code a row, for a bound; it rises to the likelihood with them.
+
+        Returns:
+            `log_prob` nats float32 [N] and `bits_per_dim` [N]; or `log_prob_bound` and `bits_per_dim_bound`.
+
+        Raises:
+            UsageError: the model has no likelihood, or the examples do not fit.
+        """
+        self._require("log_prob")
+        if self.kind == "exact":
+            return self.run("log_prob", **{self.modality: x})
+        if importance_samples < 1:
+            raise UsageError("importance_samples must be at least 1.")
+        return self.run(
+            "log_prob",
+            **{self.modality: x},
+            seed=_seeds(range(len(x)) if seeds is None else seeds),
+            importance_samples=np.full(len(x), importance_samples, np.int32),
+        )
+
+    # -- representation ------------------------------------------------------------------------------------
+
+    def encode(self, x: np.ndarray, draw_seeds: Seeds | None = None) -> np.ndarray:
+        """The code of each example: its mean, or a draw.
+
+        Args:
+            x: examples [N, ...].
+            draw_seeds: [N]: draw codes with these seeds.
+
+        Returns:
+            float32 [N, d].
+        """
+        if draw_seeds is None:
+            return self.run("encode", **{self.modality: x})["code"]
+        return self.run("encode_draw", **{self.modality: x}, seed=_seeds(draw_seeds))["code"]
+
+    def reconstruct(self, x: np.ndarray) -> np.ndarray:
+        """What the decoder makes of each example's mean code, like x."""
+        return self.run("reconstruct", **{self.modality: x})["reconstruction"]
+
+    # -- running a signature -------------------------------------------------------------------------------
+
+    def run(self, signature: str, **inputs: np.ndarray) -> dict[str, np.ndarray]:
+        """All outputs of a signature, [N, ...] each, for inputs [N, ...] by name.
+
+        Raises:
+            UsageError: the model has no such signature, or the inputs do not fit it.
+        """
+        parts = list(self._chunks(signature, inputs))
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def _stream(self, signature: str, output: str, inputs: Mapping[str, np.ndarray]) -> Iterator[np.ndarray]:
+        return (part[output] for part in self._chunks(signature, inputs))
+
+    def _chunks(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
+        """Runs a signature on `CHUNK` rows at a time. What does not fit is refused now, not when iterated."""
+        self._require(signature)
+        checked = {
+            name: self._fitting(name, value, self._inputs[signature][name]) for name, value in inputs.items()
+        }
+        rows = len(next(iter(checked.values())))
+        if rows == 0 or any(len(value) != rows for value in checked.values()):
+            counts = ", ".join(f"{len(value)} of {name}" for name, value in checked.items())
+            raise UsageError(f"{signature} of {self.name} needs as many rows of each input: got {counts}.")
+        function = self._functions[signature]
+
+        def work() -> Iterator[dict[str, np.ndarray]]:
+            for start in range(0, rows, CHUNK):
+                count = min(CHUNK, rows - start)
+                index = np.minimum(np.arange(start, start + CHUNK), rows - 1)
+                outputs = function(**{name: tf.constant(value[index]) for name, value in checked.items()})
+                yield {name: value.numpy()[:count] for name, value in outputs.items()}
+
+        return work()
+
+    def _require(self, signature: str) -> None:
+        """Raises UsageError, saying which models can, where this one cannot."""
+        if signature in self.signatures:
+            return
+        capability, verb = _VERBS.get(signature, (signature, signature))
+        able = [name for name in registry.names() if _can(name, capability)]
+        why = f"{self.name} cannot {verb}"
+        if signature == "log_prob" and self.card.get("likelihood") == "implicit":
+            why = f"{self.name} has no likelihood: it is implicit"
+        raise UsageError(f"{why}. Models that can {verb}: {', '.join(able) or 'none'}.")
+
+    def _condition(self, name: str, value: Any, rows: int) -> np.ndarray:
+        """A condition's value for each row."""
+        spec = self._inputs["sample_with"][name]
+        value = np.asarray(value, spec.dtype.as_numpy_dtype)
+        if value.ndim < spec.shape.rank:
+            value = np.broadcast_to(value, (rows, *value.shape))
+        classes = self.card.get("config", {}).get("classes")
+        if name == "label" and classes and not ((value >= 0) & (value < classes)).all():
+            raise UsageError(f"{self.name} knows the labels 0 to {classes - 1}.")
+        return value
+
+    def _fitting(self, name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
+        """An input as an array of its spec's dtype."""
+        value = np.asarray(value)
+        if name == "image" and value.dtype.kind != "f":
+            raise UsageError(
+                f"images hold numbers from 0 to 1, got {value.dtype}: divide by the highest level."
+            )
+        if not spec.shape.is_compatible_with(value.shape):
+            wanted, got = (" x ".join(map(str, shape)) for shape in (spec.shape[1:], value.shape[1:]))
+            raise UsageError(
+                f"{self.name} takes {name} rows of shape {wanted}: got {got or 'single values'}."
+            )
+        return value.astype(spec.dtype.as_numpy_dtype, copy=False)
+
+
+# Signature -> the capability in a model's CARD that gives it, and what a user would call it.
+_VERBS = {
+    "log_prob": ("score", "score"),
+    "sample_with": ("sample_with", "be conditioned"),
+    "prior": ("decode", "decode"),
+    "encode_draw": ("encode", "encode"),
+}
+
+
+def _can(name: str, capability: str) -> bool:
+    capabilities = registry.card(name)["capabilities"]
+    return capability in capabilities or (capability == "score" and "bound" in capabilities)
+
+
+def _seeds(seeds: Any) -> np.ndarray:
+    """Seeds as int64 [N], none of them negative."""
+    values = np.asarray(seeds)
+    if values.ndim != 1 or values.size == 0 or values.dtype.kind not in "iu":
+        raise UsageError("seeds are a list of one or more whole numbers.")
+    if (values < 0).any():
+        raise UsageError(f"seeds must not be negative: got {values.min()}.")
+    return values.astype(np.int64)
+
+
+def _table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, dict[str, Any]]:
+    return {name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()}
