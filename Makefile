@@ -1,6 +1,6 @@
 # Each target makes what it needs from a bare Python 3.11 to 3.13. `make` alone lists them.
 
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PYTHON ?= $(shell for each in python3.11 python3.12 python3.13 python3; do command -v $$each && break; done)
 JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,7 +12,8 @@ WHEEL = $(wildcard $(CURDIR)/dist/*.whl)
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_BUILD_CONSTRAINT := $(CURDIR)/constraints.txt
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
-PIP_INSTALL := pip install --quiet
+# Quiet, as setuptools warns of every editable install.
+PIP_INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 
 .PHONY: help quickstart test test-all test-wheel lint docs bench wheel dist audit lock clean
 .DELETE_ON_ERROR:
@@ -41,16 +42,16 @@ $(BIN)/python $(WHEEL_VENV)/bin/python:
 
 # One environment, in layers: what runs, what develops, what documents.
 $(VENV)/.run: setup.cfg constraints.txt | $(BIN)/python
-	@echo "installing gmzoo and TensorFlow into $(VENV) (about 600 MB to download the first time)"
-	@$(BIN)/$(PIP_INSTALL) --editable .
+	@echo "installing gmzoo and TensorFlow into $(VENV) (about 750 MB to download the first time)"
+	@$(PIP_INSTALL) --editable .
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(BIN)/$(PIP_INSTALL) --editable '.[dev]'
+	@$(PIP_INSTALL) --editable '.[dev]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
-	@$(BIN)/$(PIP_INSTALL) --editable '.[docs]'
+	@$(PIP_INSTALL) --editable '.[docs]'
 	@touch $@
 
 quickstart: $(VENV)/.run
@@ -70,8 +71,8 @@ test-all: $(VENV)/.dev
 
 # Three commands from the wheel alone, away from the checkout: the shipped models, the data and all of zoo are in it.
 test-wheel: wheel | $(WHEEL_VENV)/bin/python
-	@$(WHEEL_VENV)/bin/$(PIP_INSTALL) $(WHEEL)
-	@$(WHEEL_VENV)/bin/$(PIP_INSTALL) --force-reinstall --no-deps $(WHEEL)
+	@$(WHEEL_VENV)/bin/pip install --quiet $(WHEEL)
+	@$(WHEEL_VENV)/bin/pip install --quiet --force-reinstall --no-deps $(WHEEL)
 	@set -e; gmzoo=$(CURDIR)/$(WHEEL_VENV)/bin/gmzoo; away=`mktemp -d`; trap 'rm -rf "$$away"' EXIT; cd "$$away"; set -x; \
 	  $$gmzoo list; \
 	  $$gmzoo info dcgan; \
@@ -82,7 +83,7 @@ lint: $(VENV)/.dev wheel
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	@rm -rf build/typed
-	@$(BIN)/$(PIP_INSTALL) --no-deps --target build/typed $(WHEEL)
+	@$(PIP_INSTALL) --no-deps --target build/typed $(WHEEL)
 	cd build/typed && $(CURDIR)/$(BIN)/mypy --config-file $(CURDIR)/pyproject.toml \
 	  --cache-dir $(CURDIR)/.mypy_cache --python-executable $(CURDIR)/$(BIN)/python -p zoo
 
@@ -95,15 +96,15 @@ bench: $(VENV)/.dev
 
 # setuptools copies through build/ and never clears it: files that were removed would be shipped.
 wheel: $(VENV)/.dev
-	@rm -rf build/lib build/bdist.* dist
-	@$(BIN)/python -m build --no-isolation --wheel --outdir dist . > /dev/null
+	@rm -rf build/lib build/bdist.* dist && mkdir -p build
+	@$(BIN)/python -m build --no-isolation --wheel --outdir dist . > build/wheel.log 2>&1 || { cat build/wheel.log >&2; exit 1; }
 
 dist: $(VENV)/.dev
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
 audit: $(VENV)/.dev
-	$(BIN)/pip-audit --no-deps --disable-pip --requirement constraints.txt
+	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
 
 # A new environment, so that nothing installed here weighs in. pip's report names what it would install.
 lock: export PIP_CONSTRAINT :=
