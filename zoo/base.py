@@ -85,6 +85,8 @@ class GenerativeModel(keras.Model, abc.ABC):
         self.turn_optimizers: dict[str, keras.optimizers.Optimizer] = {}
         self.averages = Averages()
         self.run_seed = 0
+        self.playing: tuple[str, ...] = ()
+        self.traces: dict[tuple[str, ...], Any] = {}
 
     @abc.abstractmethod
     def turns(self) -> Sequence[Turn]:
@@ -147,7 +149,23 @@ class GenerativeModel(keras.Model, abc.ABC):
         for name, turn in turns.items():
             self.turn_optimizers[name].build(list(turn.variables))
         self.averages = Averages({name: (turns[name].variables, decay) for name, decay in (averages or {}).items()})
-        self.playing = self.due(0)
+        self.playing, self.traces = (), {}
+        self.choose_turns(0)
+
+    @final
+    def choose_turns(self, step: int) -> None:
+        """Makes the host's step `step` play the turns that are due, by the trace that belongs to them.
+
+        A traced function ignores a changed attribute, and `tf.cond` around an optimizer fails under a strategy:
+        so the host chooses, and each choice is traced once.
+        """
+        playing = self.due(step)
+        if playing != self.playing:
+            self.playing = playing
+            if playing not in self.traces:
+                self.make_train_function(force=True)
+                self.traces[playing] = self.train_function
+            self.train_function = self.traces[playing]
 
     @final
     def train_step(self, batch: Batch) -> Terms:
@@ -314,7 +332,7 @@ class Averages:
         for variables, decay in (groups or {}).values():
             for variable in variables:
                 average = keras.Variable(
-                    variable.value, trainable=False, aggregation="only_first_replica", name="average"
+                    variable.numpy(), trainable=False, aggregation="only_first_replica", name="average"
                 )
                 self.pairs.append((variable, average, decay))
 

@@ -138,6 +138,9 @@ class Recorder(keras.callbacks.Callback):
         self.interval = max(1, min(100, steps_per_epoch // 10))
         self.clock = time.monotonic()
 
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        self.model.choose_turns(self.state.step)
+
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         logs = {name: float(value) for name, value in (logs or {}).items()}
         state = self.state

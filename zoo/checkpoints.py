@@ -56,8 +56,8 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         DamagedError: the file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {key.replace("|", "/"): file[key] for key in file.files}
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
+            arrays = {key.replace("|", "/"): content[key] for key in content.files}
         return arrays, json.loads(arrays.pop(META).tobytes())
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DamagedError(f"{path} is damaged ({error}).") from error

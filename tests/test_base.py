@@ -1,0 +1,176 @@
+"""The one train_step, averages, configuration and the importance-weighted bound, on models made for it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.base import GenerativeModel, Turn, configure
+from zoo.errors import UsageError
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    width: int = 3
+    rate: float = 0.5
+    fast: bool = False
+    kind: Literal["a", "b"] = "a"
+    sizes: tuple[int, ...] = (1, 2)
+    limit: int | None = None
+
+
+class Triangle(GenerativeModel):
+    """Three turns whose variables overlap: u in the first and the last, v in the second, w in the last."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.u, self.v, self.w = (
+            keras.Variable(np.full(config.width, value, "float32"), name=name)
+            for name, value in (("u", 1.0), ("v", 2.0), ("w", 3.0))
+        )
+
+    @classmethod
+    def config_class(cls) -> type:
+        return Config
+
+    def example_shape(self):
+        return (self.config.width,)
+
+    def turns(self):
+        return [
+            Turn("first", [self.u], self.first),
+            Turn("second", [self.v], self.second, every=2),
+            Turn("third", [self.u, self.w], self.third, through_shared=True),
+        ]
+
+    def shared(self, batch, noise):
+        return {"product": batch["image"] * self.u * self.w, "index": tf.range(3)}
+
+    def first(self, batch, shared, noise):
+        loss = tf.reduce_mean(tf.reduce_sum(self.u * self.v + 0.0 * shared["product"], -1))
+        return loss, {"first": loss}
+
+    def second(self, batch, shared, noise):
+        loss = tf.reduce_mean(tf.reduce_sum(self.v * shared["product"], -1))
+        return loss, {"second": loss}
+
+    def third(self, batch, shared, noise):
+        # u enters twice: here and through `shared`.
+        loss = tf.reduce_mean(tf.reduce_sum(shared["product"] * self.v + self.u**2, -1))
+        return loss, {"third": loss}
+
+
+def triangle(**options) -> Triangle:
+    model = Triangle(Config())
+    model.compile({name: keras.optimizers.SGD(0.1) for name in ("first", "second", "third")}, **options)
+    return model
+
+
+def step(model, batch):
+    model.choose_turns(int(model.step.numpy()))
+    model.fit(tf.data.Dataset.from_tensors({"image": batch}), shuffle=False, verbose=0)
+
+
+def test_turns_are_played_in_order_each_on_its_own_variables_with_one_shared_value():
+    model = triangle()
+    x = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)
+    mean = x.mean(0)
+    step(model, x)
+    u, v, w = 1.0, 2.0, 3.0
+    product = mean * u * w  # computed once, before any turn
+    u1 = u - 0.1 * v
+    v1 = v - 0.1 * product
+    # Through `shared`, whose values are those of the step's start; the direct part sees today's u.
+    u2 = u1 - 0.1 * (mean * w * v1 + 2 * u1)
+    w2 = w - 0.1 * (mean * u * v1)
+    np.testing.assert_allclose(model.v.numpy(), v1, rtol=1e-6)
+    np.testing.assert_allclose(model.u.numpy(), u2, rtol=1e-6)
+    np.testing.assert_allclose(model.w.numpy(), w2, rtol=1e-6)
+    assert int(model.step.numpy()) == 1
+
+
+def test_a_turn_is_due_at_its_own_steps():
+    model = triangle()
+    assert model.due(0) == ("first", "second", "third")
+    assert model.due(1) == ("first", "third")
+    seen = []
+    for _ in range(4):
+        step(model, np.ones((2, 3), np.float32))
+        seen.append(float(model.v.numpy()[0]))
+    assert seen[0] == seen[1] != seen[2] == seen[3]
+    assert len(model.traces) == 2  # each choice is traced once
+
+
+def test_a_turn_that_cannot_reach_its_variable_is_an_error_that_names_it():
+    model = triangle()
+    model.first = lambda batch, shared, noise: (tf.constant(1.0), {})
+    with pytest.raises(ValueError, match="turn 'first'.* gives no gradient to"):
+        step(model, np.ones((2, 3), np.float32))
+
+
+def test_compile_names_turns_without_optimizers_and_the_reverse():
+    model = Triangle(Config())
+    with pytest.raises(UsageError, match="needs an optimizer for the turn 'second'"):
+        model.compile({"first": "sgd", "third": "sgd"})
+    with pytest.raises(UsageError, match="no turn 'frist'; it has first, second, third"):
+        model.compile({"frist": "sgd"})
+
+
+def test_averages_warm_up_and_are_exchanged_for_evaluation_only():
+    model = triangle(averages={"third": 0.9})
+    x = np.ones((2, 3), np.float32)
+    weights, expected = [], model.w.numpy()
+    for t in range(1, 4):
+        step(model, x)
+        weights.append(model.w.numpy())
+        decay = min(0.9, (1 + t) / (10 + t))
+        expected = decay * expected + (1 - decay) * weights[-1]
+    with model.evaluation_weights():
+        np.testing.assert_allclose(model.w.numpy(), expected, rtol=1e-6)
+    np.testing.assert_array_equal(model.w.numpy(), weights[-1])
+
+
+def test_averages_of_constant_weights_stay():
+    model = triangle(averages={"third": 0.5})
+    before = model.w.numpy()
+    for _ in range(5):
+        model.averages.update(model.step)
+    with model.evaluation_weights():
+        np.testing.assert_array_equal(model.w.numpy(), before)
+
+
+def test_state_holds_weights_optimizers_and_averages_under_stable_names():
+    names = [list(triangle(averages={"third": 0.5}).state()) for _ in range(2)]
+    assert names[0] == names[1]
+    assert {name.split("/")[0] for name in names[0]} == {"weights", "optimizer", "average"}
+
+
+def test_configure_takes_typed_values():
+    config = configure(Config, {"width": 4, "rate": 1, "fast": True, "kind": "b", "sizes": [3], "limit": 7})
+    assert config == Config(4, 1.0, True, "b", (3,), 7)
+    assert isinstance(config.rate, float)
+    assert configure(Config, {"limit": None}).limit is None
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"widht": 3}, r"no option 'widht'.*Did you mean width\?"),
+        ({"width": 3.5}, "width=3.5: must be a whole number"),
+        ({"width": True}, "must be a whole number"),
+        ({"rate": "fast"}, "rate='fast': must be a number"),
+        ({"fast": 1}, "fast=1: must be true or false"),
+        ({"kind": "c"}, "kind='c': must be one of a, b"),
+        ({"sizes": 3}, "sizes=3: must be a list"),
+        ({"sizes": ["x"]}, "sizes='x': must be a whole number"),
+        ({"limit": "no"}, "limit='no': must be a whole number"),
+    ],
+)
+def test_configure_names_what_is_wrong(values, message):
+    with pytest.raises(UsageError, match=message):
+        configure(Config, values)

@@ -1,0 +1,300 @@
+"""Runs: they resume to the bit, survive faults, and refuse what does not fit."""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo import callbacks, checkpoints, registry, training
+from zoo.errors import UsageError, ZooError
+from zoo.runs import Run, all_runs
+
+
+def weights(run: Run) -> dict[str, np.ndarray]:
+    return checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[0]
+
+
+def assert_equal_runs(a: Run, b: Run) -> None:
+    first, second = weights(a), weights(b)
+    assert first.keys() == second.keys()
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key], err_msg=key)
+    assert (a.path / "metrics.jsonl").read_text() == (b.path / "metrics.jsonl").read_text()
+
+
+class StopAt(training.Quiet):
+    """Sends a signal to this process at a step."""
+
+    def __init__(self, step: int, signum: int) -> None:
+        self.at, self.signum = step, signum
+
+    def step(self, step, logs):
+        if step == self.at:
+            os.kill(os.getpid(), self.signum)
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory) -> Run:
+    """A run of two epochs that nothing disturbed."""
+    return zoo.train("vae", preset="tiny", steps=24, batch_size=128, runs=tmp_path_factory.mktemp("runs"))
+
+
+def test_a_run_describes_itself(finished):
+    record = finished.record
+    assert record["schema"] == 1
+    assert (record["model"], record["preset"], record["status"], record["step"]) == ("vae", "tiny", "finished", 24)
+    assert record["dataset"]["spec"] == "digits"
+    assert record["versions"]["tensorflow"] == tf.__version__
+    for name in ("metrics.jsonl", "curves.png", "samples/epoch-0001.png", "samples/progress.gif"):
+        assert (finished.path / name).stat().st_size > 0, name
+    assert finished.saved_model == finished.path / "saved_model/1"
+    assert list((finished.path / "tensorboard").glob("events*"))
+    elbo, bound = (record["result"][name] for name in ("elbo", "iwae_50"))
+    assert elbo["kind"] == bound["kind"] == "bound"
+    assert elbo["receipt"]["split"] == "test"
+    assert elbo["value"] < bound["value"] < 0
+    lines = [json.loads(line) for line in (finished.path / "metrics.jsonl").read_text().splitlines()]
+    assert {line["kind"] for line in lines} == {"train", "validation"}
+    validation = [line["nll"] for line in lines if line["kind"] == "validation"]
+    assert validation[-1] < validation[0]
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(finished, tmp_path, signum, code):
+    options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped) as stopped:
+        zoo.train("vae", progress=StopAt(7, signum), **options)
+    assert (stopped.value.code, stopped.value.step) == (code, 7)
+    (run,) = all_runs(tmp_path)
+    assert run.status == "stopped"
+    resumed = zoo.train("vae", **options)
+    assert resumed.path == run.path
+    assert_equal_runs(finished, resumed)
+
+
+def test_a_finished_run_is_told_and_may_grow(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    options = {"preset": "tiny", "batch_size": 128, "runs": tmp_path}
+    short = zoo.train("vae", steps=5, **options)
+    again = zoo.train("vae", steps=5, **options)
+    assert again.path == short.path
+    assert "is finished" in caplog.text
+    longer = zoo.train("vae", steps=9, **options)
+    assert (longer.path, longer.record["step"]) == (short.path, 9)
+    assert longer.saved_model.name == "2"  # a version is never replaced
+
+
+def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    options = {"preset": "tiny", "steps": 1, "runs": tmp_path}
+    first = zoo.train("vae", **options)
+    other = zoo.train("vae", seed=1, **options)
+    assert other.path != first.path
+    assert "seed: 0 -> 1" in caplog.text
+    with pytest.raises(UsageError, match=r"other settings: seed: 0 -> 2"):
+        zoo.train("vae", seed=2, run_dir=first.path, preset="tiny", steps=1)
+    fresh = zoo.train("vae", new=True, **options)
+    assert fresh.path.name == "vae-003"
+
+
+def test_a_length_that_a_schedule_depends_on_may_not_change(tmp_path):
+    options = {
+        "preset": "tiny",
+        "settings": {"learning_rate": {"schedule": "cosine", "start": 1e-3, "warmup": 1}},
+        "run_dir": tmp_path / "run",
+    }
+    zoo.train("vae", steps=2, **options)
+    with pytest.raises(UsageError, match="steps, on which the learning rate depends: 2 -> 4"):
+        zoo.train("vae", steps=4, **options)
+
+
+def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(finished, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
+    options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("vae", progress=StopAt(6, signal.SIGINT), **options)
+    (run,) = all_runs(tmp_path)
+    last = checkpoints.steps(run.checkpoints)[-1]
+    last.write_bytes(last.read_bytes()[:-2000])
+    resumed = zoo.train("vae", **options)
+    assert f"{last} is damaged" in caplog.text
+    assert_equal_runs(finished, resumed)
+
+
+@pytest.mark.parametrize("harm", ["cut", "zeroed", "empty", "swapped"])
+def test_no_damage_goes_unnoticed(tmp_path, harm):
+    for step in (1, 2):
+        checkpoints.save(tmp_path, step, {"a/b": np.arange(1000.0)}, {"model": "vae", "step": step})
+    older, newer = checkpoints.steps(tmp_path)
+    content = newer.read_bytes()
+    if harm == "swapped":
+        newer.write_bytes(older.read_bytes())
+    else:
+        damaged = {"cut": content[:-500], "zeroed": content[:3000] + bytes(len(content) - 3000), "empty": b""}
+        newer.write_bytes(damaged[harm])
+    arrays, meta = checkpoints.newest(tmp_path, "vae")
+    assert meta["step"] == 1
+    np.testing.assert_array_equal(arrays["a/b"], np.arange(1000.0))
+    older.write_bytes(b"")
+    with pytest.raises(ZooError, match="No checkpoint in .* can be read"):
+        checkpoints.newest(tmp_path, "vae")
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(tmp_path, monkeypatch):
+    checkpoints.save(tmp_path, 1, {"a": np.zeros(3)}, {"model": "vae", "step": 1})
+
+    def full(file, **arrays):
+        file.write(b"half a file")
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(np, "savez", full)
+    with pytest.raises(ZooError, match=r"(?s)The disk is full.*Free some space"):
+        checkpoints.save(tmp_path, 2, {"a": np.ones(3)}, {"model": "vae", "step": 2})
+    monkeypatch.undo()
+    assert checkpoints.newest(tmp_path, "vae")[1]["step"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["step-0000000001.npz"]
+
+
+def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
+    with pytest.raises(ZooError, match=r"Training diverged: .* is not finite"):
+        zoo.train(
+            "vae", preset="tiny", steps=40, runs=tmp_path,
+            settings={"elbo.name": "sgd", "learning_rate": 3e4},
+        )  # fmt: skip
+    (run,) = all_runs(tmp_path)
+    assert run.status == "stopped"
+    for path in checkpoints.steps(run.checkpoints):
+        arrays, _ = checkpoints.read(path)
+        assert all(np.isfinite(value).all() for value in arrays.values())
+
+
+def test_early_stopping_ends_the_run_with_the_best_weights(tmp_path):
+    settings = registry.presets("vae")["tiny"]
+    patched = {**settings, "patience": 1, "optimizers": {"elbo": {"name": "sgd", "learning_rate": 0.0}}}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.presets("vae"), "tiny", patched)
+        run = zoo.train("vae", preset="tiny", epochs=9, runs=tmp_path)
+    _, meta = checkpoints.newest(run.checkpoints, "vae")
+    assert meta["ended"]
+    assert meta["step"] < run.record["steps"]
+    assert meta["best_step"] < meta["step"]
+
+
+def test_out_of_memory_names_a_batch_that_fits(tmp_path, monkeypatch):
+    from zoo.models.vae import VAE
+
+    original = VAE.objective
+
+    def objective(self, batch, shared, noise):
+        if batch["image"].shape[0] > 20:
+            raise tf.errors.ResourceExhaustedError(None, None, "failed to allocate memory")
+        return original(self, batch, shared, noise)
+
+    monkeypatch.setattr(VAE, "objective", objective)
+    with pytest.raises(ZooError, match="Out of memory with --batch-size 100; --batch-size 12 fits"):
+        zoo.train("vae", preset="tiny", steps=2, batch_size=100, runs=tmp_path)
+
+
+def test_weights_come_from_another_model(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    source = zoo.train("vae", preset="tiny", steps=1, runs=tmp_path)
+    run = zoo.train("vae", preset="tiny", steps=1, seed=5, init_from=str(source.path), runs=tmp_path)
+    assert "weights taken from" in caplog.text
+    first, second = weights(source), weights(run)
+    key = next(key for key in first if key.endswith("_kernel"))
+    # One step of Adam moves a weight by at most its learning rate, 1e-3.
+    assert np.abs(first[key] - second[key]).max() < 2.1e-3
+
+
+def test_an_unfinished_run_gives_what_it_has_and_says_so(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("vae", preset="tiny", steps=24, progress=StopAt(3, signal.SIGINT), runs=tmp_path)
+    (run,) = all_runs(tmp_path)
+    images = zoo.load(run.path).sample([0, 1])
+    assert images.shape == (2, 8, 8, 1)
+    assert "is unfinished: using what it had reached at step 3 of 24" in caplog.text
+
+
+def test_two_replicas_train_as_one(finished, tmp_path):
+    mirrored = zoo.train(
+        "vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path
+    )
+    first, second = weights(finished), weights(mirrored)
+    for key, value in first.items():
+        np.testing.assert_allclose(value, second[key], rtol=1e-4, atol=1e-5, err_msg=key)
+
+
+def test_a_run_is_one_process_at_a_time(tmp_path):
+    run = Run(tmp_path / "run")
+    with run.held(), pytest.raises(UsageError, match="Another process trains in"), Run(run.path).held():
+        pass
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"epochs": 1, "steps": 1}, "--epochs or --steps, not both"),
+        ({"steps": 0}, "--steps must be at least 1"),
+        ({"seed": -1}, "--seed must not be negative"),
+        ({"preset": "tinny"}, r"no preset 'tinny'.*Did you mean tiny\?"),
+        ({"settings": {"code_sise": 3}}, r"no option 'code_sise'.*Did you mean code_size"),
+        ({"settings": {"code_size": "big"}}, "code_size='big': must be a whole number"),
+        ({"settings": {"elbow.learning_rate": 1}}, r"no turn 'elbow'.*Did you mean elbo\?"),
+        ({"settings": {"learning_rate": "fast"}}, "learning_rate='fast': must be a number"),
+        ({"settings": {"elbo.name": "adamm"}}, "the optimizer of turn 'elbo' cannot be made"),
+        ({"dataset": "digitz"}, r"Did you mean .*digits"),
+        ({"dataset": "wine"}, "image"),
+        ({"strategy": "many"}, "no strategy 'many'"),
+    ],
+)
+def test_wrong_use_is_told_before_anything_is_written(tmp_path, options, message):
+    with pytest.raises(UsageError, match=message):
+        zoo.train("vae", **{"preset": "tiny", **options}, runs=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+KILLED = """
+import sys, zoo, zoo.callbacks
+zoo.callbacks.CHECKPOINT_SECONDS = 0.05
+zoo.train("dcgan", preset="tiny", steps=400, runs=sys.argv[1])
+"""
+
+
+def test_kill_9_at_five_moments_ends_with_the_same_bits(tmp_path):
+    whole = zoo.train("dcgan", preset="tiny", steps=400, runs=tmp_path / "whole")
+    folder = tmp_path / "killed"
+    random = np.random.default_rng(0)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    killed = 0
+    while killed < 5:
+        with subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env=environment) as process:
+            before = _newest_step(folder)
+            while process.poll() is None and _newest_step(folder) == before:
+                time.sleep(0.01)  # it has started to train
+            time.sleep(random.uniform(0, 0.15))
+            finished = process.poll() is not None
+            process.kill()
+        killed += 1
+        if finished:
+            break
+    (run,) = all_runs(zoo.train("dcgan", preset="tiny", steps=400, runs=folder).path.parent)
+    assert killed == 5
+    assert_equal_runs(whole, run)
+
+
+def _newest_step(folder: Path) -> str:
+    return max((path.name for path in folder.glob("*/checkpoints/step-*.npz")), default="")
