@@ -457,12 +457,11 @@ class Encodes(abc.ABC):
         """The distribution of the code: batch shape [B], event shape [d], of examples [B, ...]."""
 
 
-#: The verbs of the command line that each capability gives; `CARD["capabilities"]` lists them.
-VERBS: dict[str, tuple[type, ...]] = {
+#: What `CARD["capabilities"]` lists: each verb needs all its capabilities, of a tuple any.
+VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "sample": (Samples,),
     "sample_with": (Conditions,),
-    "score": (ExactLikelihood,),
-    "bound": (LikelihoodBound,),
+    "score": ((ExactLikelihood, LikelihoodBound),),
     "encode": (Encodes,),
     "decode": (Decodes,),
     "interpolate": (Decodes,),

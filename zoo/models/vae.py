@@ -30,7 +30,7 @@ CARD = {
     "title": "VAE",
     "family": "latent variable",
     "likelihood": "bound",
-    "capabilities": ["sample", "bound", "encode", "decode", "reconstruct", "interpolate"],
+    "capabilities": ["sample", "score", "encode", "decode", "reconstruct", "interpolate"],
     "paper": "Kingma and Welling 2013, arXiv 1312.6114",
     "summary": "an encoder and a decoder trained on a bound of the likelihood",
     "default": "glyphs",
