@@ -11,18 +11,26 @@ import functools
 import io
 import logging
 import os
+import sys
+import tempfile
 import time
-from collections.abc import Iterator
+import urllib.parse
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
-from zoo.data.content import Content, digest
+from zoo.data.content import Content, digest_fields, with_validation
+from zoo.data.convert import recolour, resize
 from zoo.data.dataset import Info
+from zoo.data.downloaded import WITHOUT_NETWORK, check_network
+from zoo.data.network import no_network
 from zoo.data.store import empty_array
+from zoo.errors import UsageError, ZooError, nearest
 
 log = logging.getLogger("gmzoo")
 PARTS = ("train", "validation", "test")
@@ -30,26 +38,46 @@ PARTS = ("train", "validation", "test")
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps TFDS, absl and tqdm from printing: what happens is told by our own logger."""
+    """Keeps TFDS and absl from printing: what happens is told by our own logger."""
     absl = logging.getLogger("absl")
     before = absl.level
     absl.setLevel(logging.CRITICAL)
     try:
-        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        with contextlib.redirect_stdout(io.StringIO()):
             yield
     finally:
         absl.setLevel(before)
 
 
-with quiet():
+@contextlib.contextmanager
+def quiet_import() -> Iterator[None]:
+    """Keeps back what TensorFlow writes to the standard error while it is imported, unless that fails."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    import tensorflow as tf
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as told:
+        os.dup2(told.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            told.seek(0)
+            os.write(kept, told.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+
+
+with quiet_import():
+    import tensorflow  # noqa: F401  TFDS imports it late, where it could not be kept quiet
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import downloader
 
 tfds.disable_progress_bar()
 # With no network TFDS tries for 204 s; with two attempts it gives up in one.
 downloader.MAX_RETRIES = 2
+# Its threads go on to warn of each attempt, when the error is long told.
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
 
 
 def feature(field: str, array: np.ndarray, info: Info) -> Any:
@@ -106,10 +134,20 @@ def embedded_class(module: ModuleType) -> type[tfds.core.GeneratorBasedBuilder]:
             key = 0
             for block in module.blocks(self.source_name, split):
                 for row in range(len(next(iter(block.values())))):
-                    yield key, {field: array[row] for field, array in block.items()}
+                    yield key, {field: encodable(field, array[row]) for field, array in block.items()}
                     key += 1
 
     return Builder
+
+
+def encodable(field: str, value: Any) -> Any:
+    """One value as TFDS takes it. Pillow writes a small PNG three times as fast as TensorFlow does."""
+    if field != "image":
+        return value
+    stream = io.BytesIO()
+    Image.fromarray(value[..., 0] if value.shape[-1] == 1 else value).save(stream, "PNG", compress_level=1)
+    stream.seek(0)
+    return stream
 
 
 def embedded_builder(module: ModuleType, name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
@@ -125,42 +163,205 @@ def embedded_builder(module: ModuleType, name: str, data_dir: Path) -> tfds.core
         return embedded_class(module)(data_dir=data_dir, config=config)
 
 
+def tfds_builder(name: str, data_dir: Path) -> tfds.core.DatasetBuilder:
+    """The builder of a set that TFDS has.
+
+    Raises:
+        UsageError: if it has no such set or configuration.
+    """
+    with quiet():
+        try:
+            return tfds.builder(name, data_dir=data_dir)
+        except tfds.core.registered.DatasetNotFoundError as error:
+            raise UsageError(
+                f"TensorFlow Datasets has no {name!r}.{nearest(name, tfds.list_builders())}\n"
+                "Its sets: https://www.tensorflow.org/datasets/catalog/overview"
+            ) from error
+        except ValueError as error:
+            raise UsageError(f"TensorFlow Datasets: {str(error).splitlines()[0]}") from error
+
+
 def prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
-    """Downloads or makes what is not there yet, and tells how long it took."""
+    """Downloads or makes what is not there yet, and tells how long it took.
+
+    Raises:
+        ZooError: if it cannot be downloaded.
+    """
     with quiet():
         if builder.is_prepared():
             return
+        urls = [urllib.parse.urlsplit(url) for url in builder.url_infos or ()]
+    hosts = {f"{url.scheme}://{url.netloc}/" for url in urls if url.scheme in ("http", "https")}
+    check_network(name, hosts, Path(builder.data_dir_root))
     log.info("preparing %s in %s", name, builder.data_dir)
     start = time.monotonic()
-    with quiet():
-        builder.download_and_prepare()
+    try:
+        with quiet():
+            builder.download_and_prepare()
+    except tfds.download.DownloadError as error:
+        raise ZooError(f"{name} could not be downloaded: {first_line(error)}") from error
+    except OSError as error:
+        if error.errno is not None:  # of the disk; those of the network have none
+            raise
+        raise no_network(name, WITHOUT_NETWORK) from error
+    except (AssertionError, ImportError, NotImplementedError, ValueError) as error:  # as manual downloads raise
+        raise ZooError(f"TensorFlow Datasets could not prepare {name}: {first_line(error)}") from error
     log.info("prepared %s in %.1f s", name, time.monotonic() - start)
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error of TFDS, which may have hundreds."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]
 
 
 def extract(builder: tfds.core.DatasetBuilder, info: Info, folder: Path) -> Content:
     """Copies a prepared set of our own into arrays on disk, its splits one after another.
 
     Args:
-        builder: the builder, prepared.
+        builder: the builder.
         info: the description of the set.
         folder: where the arrays are made.
 
     Returns:
         The content, its fingerprint included.
     """
-    with quiet():
-        sizes = {split: builder.info.splits[split].num_examples for split in PARTS}
-        arrays: dict[str, np.ndarray] = {}
-        parts, start = {}, 0
-        for split, size in sizes.items():
-            parts[split] = (start, start + size)
-            for batch in builder.as_dataset(split=split, batch_size=1024).as_numpy_iterator():
-                for name, values in batch.items():
-                    if values.dtype == np.int64:
-                        values = values.astype(np.int32)
-                    if name not in arrays:
-                        shape = (sum(sizes.values()), *values.shape[1:])
-                        arrays[name] = empty_array(folder / f"{name}.npy", shape, values.dtype)
-                    arrays[name][start : start + len(values)] = values
-                start += len(values)
-    return Content(arrays, replace(info, fingerprint=digest(arrays.values())), parts)
+    keys = {name: name for name in builder.info.features}
+    parts = {split: (builder.info.splits[split].num_examples, split) for split in PARTS}
+    return copy(builder, parts, keys, info, folder)
+
+
+def of_many_sizes(builder: tfds.core.DatasetBuilder, name: str, image_size: int | None) -> bool:
+    """Whether the images differ in size.
+
+    Raises:
+        UsageError: if they do and no size is wanted, or there are none.
+    """
+    key = keys_of(builder.info.features, name)["image"]
+    many = None in builder.info.features[key].shape[:2]
+    if many and image_size is None:
+        raise UsageError(f"The images of tfds:{name} differ in size: choose one with --image-size.")
+    return many
+
+
+def keys_of(features: Any, name: str) -> dict[str, str]:
+    """Which feature of TFDS gives which field.
+
+    Raises:
+        UsageError: if there are no images.
+    """
+
+    def first(kind: type, *preferred: str) -> str | None:
+        found = [key for key, feature in features.items() if isinstance(feature, kind)]
+        return next((key for key in preferred if key in found), next(iter(found), None))
+
+    image = first(tfds.features.Image, "image")
+    if image is None:
+        raise UsageError(f"tfds:{name} has no images (it has {', '.join(features)}).")
+    found = {"image": image}
+    label = first(tfds.features.ClassLabel, "label")
+    if label is not None:
+        found["label"] = label
+    for key in ("caption", "text", "description"):
+        if key in features and isinstance(features[key], tfds.features.Text):
+            found["caption"] = key
+    if "attributes" in features and isinstance(features["attributes"], tfds.features.FeaturesDict):  # as CelebA has them
+        found["attributes"] = "attributes"
+    return found
+
+
+def extract_tfds(
+    builder: tfds.core.DatasetBuilder,
+    name: str,
+    levels: int,
+    image_size: int | None,
+    channels: int | None,
+    folder: Path,
+) -> Content:
+    """Prepares a set of TFDS and copies its images, labels, captions and attributes into arrays on disk.
+
+    Args:
+        builder: the builder.
+        name: the name of the set.
+        levels: how many values a pixel can take.
+        image_size, channels: to which images are brought that differ in size; None: they do not.
+        folder: where the arrays are made.
+    """
+    prepare(builder, name)
+    features = builder.info.features
+    keys = keys_of(features, name)
+    info = Info(levels=levels)
+    if "label" in keys:
+        info = replace(info, class_names=tuple(features[keys["label"]].names))
+    if "attributes" in keys:
+        names = tuple(features["attributes"])
+        info = replace(info, attribute_names=names, attribute_values=(("no", "yes"),) * len(names))
+    if image_size is not None:
+        info = replace(info, notes=(f"images of many sizes cropped and resized to {image_size}x{image_size}",))
+    sizes = {split: builder.info.splits[split].num_examples for split in builder.info.splits}
+    own = {split: sizes[split] for split in PARTS if split in sizes}
+    if "train" not in own:
+        raise UsageError(f"tfds:{name} has no train split (it has {', '.join(sizes)}).")
+    parts = {split: (size, split) for split, size in own.items()}
+    content = copy(builder, parts, keys, info, folder, image_size, channels)
+    return replace(content, parts=with_validation(content.parts))
+
+
+def copy(
+    builder: tfds.core.DatasetBuilder,
+    parts: Mapping[str, tuple[int, str]],
+    keys: Mapping[str, str],
+    info: Info,
+    folder: Path,
+    image_size: int | None = None,
+    channels: int | None = None,
+) -> Content:
+    """Copies features of a prepared set into arrays on disk, one split after another.
+
+    Args:
+        builder: the builder.
+        parts: of each split its size and its name in TFDS.
+        keys: the feature of each field.
+        info: the description.
+        folder: where the arrays are made.
+        image_size, channels: what images that differ in size are brought to.
+
+    Returns:
+        The content, its fingerprint included.
+    """
+    total = sum(size for size, _ in parts.values())
+    arrays: dict[str, np.ndarray] = {}
+    captions: list[str] = []
+    bounds, start = {}, 0
+    decoders = tfds.decode.PartialDecoding(dict.fromkeys(keys.values(), True))
+    for split, (size, name) in parts.items():
+        bounds[split] = (start, start + size)
+        with quiet():
+            dataset = builder.as_dataset(
+                split=name,
+                batch_size=None if image_size else 1024,
+                decoders=decoders,
+                read_config=tfds.ReadConfig(try_autocache=False),
+            ).as_numpy_iterator()
+        for batch in dataset:
+            for field, key in keys.items():
+                values = batch[key]
+                if field == "attributes" and isinstance(values, dict):
+                    values = np.stack(list(values.values()), -1)
+                values = np.asarray(values)
+                if image_size:
+                    if field == "image":
+                        values = resize(recolour(values, channels or values.shape[-1]), image_size)
+                    values = values[None]
+                count = len(values)
+                if field == "caption":
+                    captions += [text.decode("utf-8", "replace") for text in values.tolist()]
+                    continue
+                kind = values.dtype if values.dtype in (np.uint8, np.float32) else np.int32
+                if field not in arrays:
+                    shape = (total, *values.shape[1:])
+                    arrays[field] = empty_array(folder / f"{field}.npy", shape, kind)
+                arrays[field][start : start + count] = values
+            start += count
+    if captions:
+        arrays["caption"] = np.array(captions)
+    return Content(arrays, replace(info, fingerprint=digest_fields(arrays)), bounds)

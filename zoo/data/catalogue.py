@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from zoo.data import digits, glyphs
+from typing import Any
 
-#: Our own sources, each a module with `CATALOGUE`, `VERSION`, `describe(name)` and `blocks(name, split)`.
-EMBEDDED = {module.__name__.rpartition(".")[2]: module for module in (digits, glyphs)}
+from zoo.data import downloaded
+
+#: Our own sources by name: modules with `CATALOGUE`, `VERSION`, `describe(name)` and `blocks(name, split)`.
+EMBEDDED = {module.__name__.rpartition(".")[2]: module for module in downloaded.EMBEDDED}
 
 #: Of each named set: summary, fields, image_shape, levels, classes, counts, embedded, source, licence.
-CATALOGUE = {name: entry for module in EMBEDDED.values() for name, entry in module.CATALOGUE.items()}
+CATALOGUE: dict[str, dict[str, Any]] = {
+    name: entry for module in (*EMBEDDED.values(), downloaded) for name, entry in module.CATALOGUE.items()
+}

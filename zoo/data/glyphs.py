@@ -18,6 +18,7 @@ from typing import NamedTuple
 import numpy as np
 
 from zoo.data.dataset import Info
+from zoo.data.distance import distance_template, interpolate
 
 VERSION = "1.0.0"
 SIZE = 28
@@ -210,21 +211,20 @@ def templates(text: str) -> np.ndarray:
     """The distance template of each character in each font.
 
     Returns:
-        float32 [fonts, characters, REACH * FINE, REACH * FINE], in pixels, positive inside.
+        float32 [fonts * characters, REACH * FINE, REACH * FINE], in pixels, positive inside.
     """
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
-    from scipy.ndimage import distance_transform_edt
 
     sharp = 8  # points a pixel when rendering
     side = REACH * sharp
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
-    result = np.empty((len(FONTS), len(text), REACH * FINE, REACH * FINE), np.float32)
-    for i, font in enumerate(FONTS):
+    result = []
+    for font in FONTS:
         probe = ImageFont.truetype(folder / font.file, 1000)
         top = probe.getbbox("0H"[text[0] == "A"])
         size = 1000 * HEIGHT * sharp / (top[3] - top[1])
-        for j, character in enumerate(text):
+        for character in text:
             box = probe.getbbox(character)
             widest = 1.1 * HEIGHT * sharp * 1000 / (box[2] - box[0])
             drawn = ImageFont.truetype(folder / font.file, min(size, widest))
@@ -233,11 +233,8 @@ def templates(text: str) -> np.ndarray:
             corner = ((side - right - left) / 2, (side - lower - upper) / 2)
             ImageDraw.Draw(picture).text(corner, character, 255, drawn)
             ink = np.asarray(picture) > 127
-            distance = (distance_transform_edt(ink) - distance_transform_edt(~ink)) / sharp
-            step = sharp // FINE
-            shape = (REACH * FINE, step, REACH * FINE, step)
-            result[i, j] = distance.reshape(shape).mean((1, 3))
-    return result
+            result.append(distance_template(ink, sharp // FINE) / sharp)
+    return np.stack(result)
 
 
 def draw(name: str, split: str, block: int, label: np.ndarray, font: np.ndarray) -> np.ndarray:
@@ -278,8 +275,8 @@ def draw(name: str, split: str, block: int, label: np.ndarray, font: np.ndarray)
     u = a * x + b * y + bend[0]
     v = c * x + d * y + bend[1]
 
-    fields = templates(characters(name))
-    distance = interpolate(fields[font, label], v, u)
+    text = characters(name)
+    distance = interpolate(templates(text), font * len(text) + label, v * FINE, u * FINE)
     distance *= np.sqrt(wide * high)[:, None, None]
     weight = between(0.05, 0.55)[:, None, None]
     ink = 0.5 + (distance + weight) / 1.35
@@ -291,27 +288,3 @@ def knots_to_pixels(knots: int) -> np.ndarray:
     pixels = np.arange(SIZE)[:, None] / (SIZE - 1) * (knots - 1)
     weights = np.exp(-0.5 * ((pixels - np.arange(knots)) / 0.65) ** 2)
     return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
-
-
-def interpolate(fields: np.ndarray, v: np.ndarray, u: np.ndarray) -> np.ndarray:
-    """Reads each template at its points, linearly between the fine grid's.
-
-    Args:
-        fields: float32 [B, S, S].
-        v, u: float32 [B, 28, 28], the row and column in pixels from the centre.
-
-    Returns:
-        float32 [B, 28, 28].
-    """
-    side = fields.shape[1]
-    centre = (side - 1) / 2
-    row = np.clip(v * FINE + centre, 0, side - 1.001)
-    column = np.clip(u * FINE + centre, 0, side - 1.001)
-    top, left = row.astype(np.int32), column.astype(np.int32)
-    row -= top
-    column -= left
-    first = top * side + left + (np.arange(len(fields), dtype=np.int32) * side * side)[:, None, None]
-    flat = fields.reshape(-1)
-    upper = flat[first] * (1 - column) + flat[first + 1] * column
-    lower = flat[first + side] * (1 - column) + flat[first + side + 1] * column
-    return upper * (1 - row) + lower * row

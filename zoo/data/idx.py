@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.content import Content, digest, with_validation
+from zoo.data.content import Content, digest_files, with_validation
 from zoo.data.dataset import Info
 from zoo.data.local import describe_labels, existing, join_parts
 from zoo.errors import UsageError
@@ -46,7 +46,7 @@ def read(path: Path) -> Content:
         parts = with_validation(parts)
         files = [file for pair in found.values() for file in pair if file is not None]
     fields, class_names = describe_labels(fields)
-    info = Info(levels=256, class_names=class_names, fingerprint=digest(files), local=True)
+    info = Info(levels=256, class_names=class_names, fingerprint=digest_files(files), local=True)
     return Content(fields, info, parts)
 
 

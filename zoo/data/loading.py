@@ -7,7 +7,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data import idx, named, npz
+from zoo.data import downloaded, idx, named, npz
 from zoo.data.content import Content, cut
 from zoo.data.convert import changes, check_wanted, convert
 from zoo.data.dataset import Data
@@ -18,6 +18,7 @@ log = logging.getLogger("gmzoo")
 
 ARRAYS = {"npz": npz.read, "idx": idx.read}
 LOCAL = ("npz", "idx")
+SCHEMES = ("tfds", *LOCAL)
 
 
 def load(
@@ -50,7 +51,9 @@ def load(
     """
     check_wanted(image_size, channels)
     scheme, path = parse(spec)
-    if scheme:
+    if scheme == "tfds":
+        content = downloaded.read(path, image_size, channels, data_folder(data_dir))
+    elif scheme:
         content = convert_content(ARRAYS[scheme](Path(path).expanduser()), image_size, channels)
     else:
         content = named.read(spec, image_size, channels, data_folder(data_dir))
@@ -68,9 +71,9 @@ def parse(spec: str) -> tuple[str, str]:
     scheme, colon, path = spec.partition(":")
     if not colon:
         return "", spec
-    if scheme not in LOCAL:
+    if scheme not in SCHEMES:
         raise UsageError(
-            f"There is no kind of dataset {scheme!r}.{nearest(scheme, LOCAL)}\n"
+            f"There is no kind of dataset {scheme!r}.{nearest(scheme, SCHEMES)}\n"
             f"Your own files: {', '.join(f'{kind}:PATH' for kind in LOCAL)}."
         )
     if not path:
@@ -96,7 +99,7 @@ def default_split(spec: str) -> str:
         UsageError: as `load`.
     """
     scheme, path = parse(spec)
-    if not scheme:
+    if scheme not in LOCAL:
         return "test"
     return "test" if has_test(scheme, Path(path).expanduser()) else "all"
 

@@ -5,18 +5,19 @@ They lie beside what TFDS prepared: `<data dir>/gmzoo/<dataset>/<variant>-<finge
 
 from __future__ import annotations
 
-import dataclasses
 import errno
 import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from zoo.data.content import Content
+from zoo.data.convert import changes, convert
 from zoo.data.dataset import Info
 from zoo.errors import ZooError
 from zoo.files import lock
@@ -34,7 +35,12 @@ def store_folder(data_dir: Path, dataset: str) -> Path:
     return data_dir / "gmzoo" / dataset.replace("/", "-").replace(":", "-")
 
 
-def store(place: Path, variant: str, make: Callable[[Path], Content]) -> Content:
+def no_maker(folder: Path) -> Content:
+    """Of what is known to be stored."""
+    raise AssertionError(f"{folder} should be there")
+
+
+def store(place: Path, variant: str, make: Callable[[Path], Content] = no_maker) -> Content:
     """What is stored of a dataset; `make` makes it if it is not there yet.
 
     Args:
@@ -92,7 +98,7 @@ def save(folder: Path, content: Content) -> None:
         else:
             np.save(folder / f"{name}.npy", array, allow_pickle=False)
     head = {
-        "info": dataclasses.asdict(content.info),
+        "info": asdict(content.info),
         "parts": content.parts,
         "files": content.files,
         "fields": list(content.fields),
@@ -119,3 +125,25 @@ def tuples(value: Any) -> Any:
 def empty_array(path: Path, shape: tuple[int, ...], dtype: Any = np.uint8) -> np.ndarray:
     """A new memory-mapped `.npy` file, to fill piece by piece."""
     return np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+
+
+def converted(original: Content, place: Path, image_size: int | None, channels: int | None) -> Content:
+    """The stored content with images of another size or number of channels, stored beside it."""
+    if "image" not in original.fields:
+        return original
+    images, levels = original.fields["image"], original.info.levels or 256
+    notes = changes(images.shape[1:], image_size, channels, levels)
+    if not notes:
+        return original
+    height, _, depth = images.shape[1:]
+
+    def make(folder: Path) -> Content:
+        image = convert(
+            images, image_size, channels, levels, lambda shape: empty_array(folder / "image.npy", shape)
+        )
+        info = replace(original.info, notes=(*original.info.notes, *notes))
+        return replace(original, fields={"image": image}, info=info)
+
+    stored = store(place, f"{image_size or height}x{channels or depth}", make)
+    # The other fields are those of the original, not another copy.
+    return replace(stored, fields={**original.fields, "image": stored.fields["image"]})
