@@ -15,66 +15,32 @@ from matplotlib.figure import Figure
 from zoo.errors import ZooError
 from zoo.files import replacing
 
-#: What says where a record stands; all other numbers of a record are drawn.
-POSITION = {"schema", "step", "epoch", "seconds", "time", "examples", "examples_per_second"}
-TRAIN, VALIDATION = "#4477aa", "#cc3311"
+#: What says where a record stands; all its other numbers are drawn.
+POSITION = {"kind", "step", "epoch"}
+COLORS = {"train": "#4477aa", "validation": "#cc3311"}
+
+# Quantity -> kind -> (steps, values).
+Panels = dict[str, dict[str, tuple[list[int], list[float]]]]
 
 
-def read(path: str | os.PathLike[str]) -> list[dict[str, Any]]:
-    """The records of a `metrics.jsonl`; a last line that was cut short is left out."""
-    records = []
-    for line in Path(path).read_text(encoding="utf-8").splitlines():
-        try:
-            record = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(record, dict) and isinstance(record.get("step"), int):
-            records.append(record)
-    return records
-
-
-def series(records: list[dict[str, Any]]) -> dict[str, dict[str, tuple[list[int], list[float]]]]:
-    """What to draw.
+def read(metrics: str | os.PathLike[str]) -> Panels:
+    """What a run's `metrics.jsonl` holds, in the order in which it appears.
 
     Args:
-        records: dictionaries with `step` and numbers, in groups (`{"validation": {"loss": 1.0}}`) or by names
-            (`validation_loss`, `val_loss`).
-
-    Returns:
-        Quantity -> "training" or "validation" -> (steps, values). Values that are not finite break a line.
+        metrics: a file with lines like `{"kind": "train", "step": 100, "epoch": 1, "loss": 0.5}`. A line that
+            was cut short is left out; null is a number that was not finite.
     """
-    found: dict[str, dict[str, tuple[list[int], list[float]]]] = {}
-    for record in records:
-        for name, value in _flat(record):
-            if name.split("/")[-1] in POSITION or isinstance(value, bool):
-                continue
-            if not isinstance(value, int | float | None):
-                continue
-            quantity, kind = _kind(name)
-            steps, values = found.setdefault(quantity, {}).setdefault(kind, ([], []))
+    panels: Panels = {}
+    for line in Path(metrics).read_text(encoding="utf-8").splitlines():
+        try:
+            record: dict[str, Any] = json.loads(line)
+        except json.JSONDecodeError:
+            continue
+        for quantity in [key for key in record if key not in POSITION]:
+            steps, values = panels.setdefault(quantity, {}).setdefault(record["kind"], ([], []))
             steps.append(record["step"])
-            values.append(math.nan if value is None else float(value))
-    return {
-        quantity: kinds
-        for quantity, kinds in found.items()
-        if any(np.isfinite(values).any() for _, values in kinds.values())
-    }
-
-
-def _flat(record: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
-    pairs: list[tuple[str, Any]] = []
-    for key, value in record.items():
-        pairs += _flat(value, f"{prefix}{key}/") if isinstance(value, dict) else [(prefix + key, value)]
-    return pairs
-
-
-def _kind(name: str) -> tuple[str, str]:
-    for prefix in ("validation/", "validation_", "val_", "val/"):
-        if name.startswith(prefix):
-            return name.removeprefix(prefix), "validation"
-    for prefix in ("training/", "train/", "train_", "logs/"):
-        name = name.removeprefix(prefix)
-    return name, "training"
+            values.append(math.nan if record[quantity] is None else float(record[quantity]))
+    return panels
 
 
 def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path:
@@ -87,7 +53,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     Raises:
         ZooError: there is nothing to draw.
     """
-    panels = series(read(metrics))
+    panels = read(metrics)
     if not panels:
         raise ZooError(f"{metrics} holds no numbers to draw.")
     columns = min(len(panels), 3)
@@ -96,20 +62,18 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     FigureCanvasAgg(figure)
     for index, (quantity, kinds) in enumerate(panels.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        for kind, color in [("training", TRAIN), ("validation", VALIDATION)]:
-            if kind in kinds:
-                steps, values = kinds[kind]
-                axes.plot(
-                    steps, values, color=color, linewidth=1.2, label=kind, marker="o" if len(steps) < 12 else None,
-                    markersize=2.5,
-                )  # fmt: skip
+        for kind, (steps, values) in kinds.items():
+            marker = "o" if len(steps) < 12 else None
+            axes.plot(
+                steps, values, color=COLORS[kind], label=kind, linewidth=1.2, marker=marker, markersize=2.5
+            )
         axes.set_title(quantity.replace("_", " "), fontsize=9, loc="left")
         axes.set_ylim(*_limits([value for _, values in kinds.values() for value in values]))
         axes.tick_params(labelsize=7)
         axes.grid(color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        if index // columns == rows - 1 or index + columns >= len(panels):
+        if index + columns >= len(panels):
             axes.set_xlabel("step", fontsize=8)
         if "validation" in kinds:
             axes.legend(fontsize=7, frameon=False)
@@ -120,7 +84,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
 
 def _limits(values: list[float]) -> tuple[float, float]:
     """The range of a panel: a few values far out, as at a run's start, do not flatten the rest."""
-    finite = np.array([value for value in values if math.isfinite(value)])
+    finite = np.array([value for value in values if math.isfinite(value)] or [0.0])
     low, high = np.percentile(finite, [1, 99]) if len(finite) >= 20 else (finite.min(), finite.max())
     margin = 0.08 * (high - low) or 0.05 * abs(high) or 1.0
     return float(low - margin), float(high + margin)

@@ -1,4 +1,4 @@
-"""Pictures of many examples: grids, pairs and films. Pillow and NumPy alone, so that a picture costs no wait."""
+"""Pictures of many examples: grids, pairs and films. Pillow and NumPy alone, so that a picture comes soon."""
 
 from __future__ import annotations
 
