@@ -1,0 +1,137 @@
+"""Every model's `tiny` run and its SavedModel, made once for all tests and all processes of a session."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from zoo import registry
+from zoo.files import lock
+
+ROWS = 4
+# A repeat, and one above 32 bits.
+SEEDS = np.array([0, 7, 7, 12_345_678_901])
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+    """One model after its `tiny` run.
+
+    Attributes:
+        name: of the model.
+        run: its finished run.
+    """
+
+    name: str
+    run: object
+
+    @property
+    def saved(self) -> Path:
+        return self.run.saved_model
+
+    @functools.cached_property
+    def plan(self):
+        from zoo import training
+
+        return training.plan(self.name, preset="tiny")
+
+    @functools.cached_property
+    def loaded(self):
+        from zoo import sampling
+
+        return sampling.load(self.saved)
+
+    @functools.cached_property
+    def raw(self):
+        """The SavedModel as TensorFlow loads it."""
+        import tensorflow as tf
+
+        return tf.saved_model.load(str(self.saved))
+
+    @functools.cached_property
+    def model(self):
+        """The Python model, with the weights of the SavedModel."""
+        from zoo.checkpoints import assign
+        from zoo.export import saved_weights
+
+        model = self.fresh_model()
+        arrays = saved_weights(self.saved)
+        ours = model.weights_by_name()
+        assert arrays.keys() <= ours.keys()
+        assign({name: ours[name] for name in arrays}, arrays)
+        return model
+
+    def fresh_model(self):
+        """A new Python model, compiled, before its first step."""
+        from zoo import training
+
+        return training.build(self.plan)
+
+    def batches(self, steps: int):
+        """The first batches of the run, a dataset."""
+        from zoo import data
+
+        return data.batches(self.plan.train, self.plan.batch_size, seed=self.plan.seed, steps=steps)
+
+    @functools.cached_property
+    def requests(self) -> dict[str, dict[str, np.ndarray]]:
+        """Inputs of `ROWS` rows for each signature."""
+        return {
+            name: {tensor: self._input(name, tensor, spec) for tensor, spec in table["inputs"].items()}
+            for name, table in self.loaded.signatures.items()
+        }
+
+    def _input(self, signature: str, name: str, spec: Mapping) -> np.ndarray:
+        if name == "seed":
+            return SEEDS
+        if name == self.loaded.modality:
+            return next(iter(self.batches(1)))[name][:ROWS].numpy()
+        if name == "code" and signature == "decode":
+            return self.loaded.prior(SEEDS)
+        if name == "importance_samples":
+            return np.array([1, 3, 11, 2], np.int32)
+        if name == "label":
+            return np.arange(ROWS, dtype=np.int32)
+        if name == "temperature":
+            return np.ones(ROWS, np.float32)
+        if name == "prompt":
+            return np.array(["a red circle"] * ROWS, object)
+        return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])
+
+
+@pytest.fixture(scope="session")
+def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Subject]:
+    """The subject of a name; whichever process of the session asks first trains it."""
+    folder = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        folder = folder.parent
+
+    @functools.cache
+    def find(name: str) -> Subject:
+        from zoo import training
+
+        with lock(folder / name):
+            return Subject(name, training.train(name, preset="tiny", run_dir=folder / name))
+
+    return find
+
+
+@pytest.fixture(
+    scope="session",
+    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()],
+)
+def subject(request: pytest.FixtureRequest, subject_of: Callable[[str], Subject]) -> Subject:
+    """Each model in turn."""
+    return subject_of(request.param)
+
+
+@pytest.fixture(scope="session")
+def subjects(subject_of: Callable[[str], Subject]) -> list[Subject]:
+    """All models, for what starts one process for all of them."""
+    return [subject_of(name) for name in registry.names()]

@@ -1,0 +1,56 @@
+"""What a model's file says must be what its class does."""
+
+from __future__ import annotations
+
+import pytest
+
+from zoo import registry
+from zoo.base import VERBS, ExactLikelihood, LikelihoodBound, configure
+from zoo.data import CATALOGUE
+from zoo.training import make_optimizer
+
+MODELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()]
+PRESETS = [
+    pytest.param(name, preset, marks=pytest.mark.xdist_group(name), id=f"{name}-{preset}")
+    for name in registry.names()
+    for preset in registry.presets(name)
+]
+# The parts of a preset; nothing reads others.
+REQUIRED = {"config", "dataset", "batch_size", "optimizers", "expect"}
+OPTIONAL = {"image_size", "steps", "epochs", "averages", "patience", "precision", "jit"}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_card_says_what_the_class_can(name):
+    model = registry.model_class(name)
+    card = registry.card(name)
+    able = {verb for verb, needed in VERBS.items() if all(issubclass(model, each) for each in needed)}
+    assert set(card["capabilities"]) == able
+    likelihood = {"exact": issubclass(model, ExactLikelihood), "bound": issubclass(model, LikelihoodBound)}
+    assert [kind for kind, has in likelihood.items() if has] == [card["likelihood"]] * (
+        card["likelihood"] in likelihood
+    )
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_config_is_frozen_and_says_its_defaults(name):
+    config_class = registry.model_class(name).config_class()
+    config = config_class()
+    assert config_class.__dataclass_params__.frozen
+    assert hash(config) == hash(config_class())
+
+
+@pytest.mark.parametrize(("name", "preset"), PRESETS)
+def test_preset_is_complete(name, preset):
+    values = registry.presets(name)[preset]
+    assert set(values) >= REQUIRED
+    assert set(values) <= REQUIRED | OPTIONAL
+    assert ("steps" in values) != ("epochs" in values)
+    configure(registry.model_class(name).config_class(), values["config"])
+    turns = registry.presets(name)["tiny"]["optimizers"].keys()
+    assert values["optimizers"].keys() == turns
+    assert values.get("averages", {}).keys() <= turns
+    for turn, optimizer in values["optimizers"].items():
+        make_optimizer(turn, optimizer, 100)
+    kind, _, rest = values["dataset"].partition(":")
+    assert rest or values["dataset"] in CATALOGUE, f"no data set {kind}"

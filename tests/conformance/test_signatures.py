@@ -1,0 +1,134 @@
+"""What a SavedModel must hold for every model."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import numpy as np
+import tensorflow as tf
+from PIL import Image
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+from zoo import registry, sampling
+from zoo.export import DEFAULTS, SIGNATURES, signatures
+
+
+def call(subject, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The signature's outputs, without the fixed chunks of `zoo.sampling`."""
+    tensors = {name: tf.constant(value) for name, value in inputs.items()}
+    return {name: value.numpy() for name, value in subject.raw.signatures[signature](**tensors).items()}
+
+
+def assert_close(ours: dict[str, np.ndarray], theirs: dict[str, np.ndarray], where: str) -> None:
+    assert ours.keys() == theirs.keys(), where
+    for name, value in theirs.items():
+        if value.dtype.kind == "f":
+            np.testing.assert_allclose(ours[name], value, rtol=1e-5, atol=1e-5, err_msg=f"{where} {name}")
+        else:
+            np.testing.assert_array_equal(ours[name], value, err_msg=f"{where} {name}")
+
+
+def test_every_capability_has_signatures(subject):
+    found = set(signatures(subject.model))
+    assert set(subject.loaded.signatures) == {*found, "serving_default"}
+    default = next(name for name in DEFAULTS if name in found)
+    assert subject.loaded.signatures["serving_default"] == subject.loaded.signatures[default]
+    given = [capability for capability in SIGNATURES if isinstance(subject.model, capability)]
+    assert given, "no capability gives a signature"
+
+
+def test_inputs_and_outputs_are_batch_major_and_never_share_a_name(subject):
+    for name, table in subject.loaded.signatures.items():
+        for spec in [*table["inputs"].values(), *table["outputs"].values()]:
+            assert spec["shape"][0] is None, name
+            assert None not in spec["shape"][1:], name
+        assert not table["inputs"].keys() & table["outputs"].keys(), name
+
+
+def test_results_are_those_of_the_python_model(subject):
+    for name, signature in signatures(subject.model).items():
+        inputs = subject.requests[name]
+        outputs = signature.run(*(tf.constant(inputs[tensor]) for tensor in signature.inputs))
+        python = {key: value.numpy() for key, value in outputs.items()}
+        assert_close(subject.loaded.run(name, **inputs), python, name)
+
+
+def test_a_row_is_the_same_alone_and_in_a_batch(subject):
+    for name, inputs in subject.requests.items():
+        together = call(subject, name, inputs)
+        for row in range(len(next(iter(inputs.values())))):
+            alone = call(subject, name, {key: value[[row]] for key, value in inputs.items()})
+            assert_close(alone, {key: value[[row]] for key, value in together.items()}, f"{name} row {row}")
+
+
+def test_a_seed_gives_the_same_bytes_whatever_is_asked_for_beside_it(subject):
+    if "sample" not in subject.loaded.signatures:
+        return
+    many = subject.loaded.sample(range(sampling.CHUNK + 6))
+    np.testing.assert_array_equal(subject.loaded.sample(range(60, sampling.CHUNK + 6)), many[60:])
+    np.testing.assert_array_equal(subject.loaded.sample([65, 3, 65]), many[[65, 3, 65]])
+
+
+def test_samples_have_shape_range_and_dtype(subject):
+    if "sample" not in subject.loaded.signatures:
+        return
+    samples = subject.loaded.sample(range(32))
+    assert samples.shape == (32, *subject.model.example_shape())
+    if subject.loaded.modality == "image":
+        assert samples.dtype == np.float32
+        assert samples.min() >= 0.0
+        assert samples.max() <= 1.0
+    assert np.unique(samples.reshape(32, -1), axis=0).shape[0] > 1, "all seeds give one example"
+
+
+def test_png_files_hold_the_samples(subject):
+    if "sample_png" not in subject.loaded.signatures:
+        return
+    inputs = subject.requests["sample_png"]
+    files = subject.loaded.run("sample_png", **inputs)["png_bytes"]
+    for file, image in zip(files, subject.loaded.sample(inputs["seed"]), strict=True):
+        pixels = np.asarray(Image.open(io.BytesIO(file))).reshape(image.shape)
+        assert np.abs(pixels / 255.0 - image).max() <= 0.5001 / 255.0
+
+
+def test_prior_and_decode_are_the_sampler_in_two_pieces(subject):
+    if "decode" not in subject.loaded.signatures:
+        return
+    seeds = subject.requests["prior"]["seed"]
+    samples = subject.loaded.decode(subject.loaded.prior(seeds))
+    np.testing.assert_allclose(samples, subject.loaded.sample(seeds), rtol=1e-5, atol=1e-5)
+
+
+def test_bits_per_dim_are_the_nats_in_other_units(subject):
+    if "log_prob" not in subject.loaded.signatures:
+        return
+    outputs = subject.loaded.run("log_prob", **subject.requests["log_prob"])
+    suffix = "" if registry.card(subject.name)["likelihood"] == "exact" else "_bound"
+    nats = outputs[f"log_prob{suffix}"]
+    assert np.isfinite(nats).all()
+    bits = -nats / (subject.model.dimensions * np.log(2.0))
+    np.testing.assert_allclose(outputs[f"bits_per_dim{suffix}"], bits, rtol=1e-5)
+
+
+def test_warm_up_asks_each_signature_once(subject):
+    path = subject.saved / "assets.extra/tf_serving_warmup_requests"
+    asked = []
+    for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+        request = PredictionLog.FromString(record).predict_log.request
+        inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
+        assert {len(value) for value in inputs.values()} == {1}
+        call(subject, request.model_spec.signature_name, inputs)
+        asked.append(request.model_spec.signature_name)
+    assert sorted([*asked, "serving_default"]) == sorted(subject.loaded.signatures)
+
+
+def test_model_card_is_complete(subject):
+    folder = subject.saved / "assets.extra"
+    card = json.loads((folder / "model_card.json").read_text())
+    assert card.keys() >= {"schema", "model", "preset", "config", "dataset", "command", "metrics", "versions"}
+    assert card["model"] == subject.name
+    tables = {name: table for name, table in subject.loaded.signatures.items() if name != "serving_default"}
+    assert card["signatures"] == tables
+    text = (folder / "model_card.md").read_text()
+    assert all(f"`{name}`" in text for name in tables)

@@ -1,0 +1,130 @@
+"""What training must hold for every model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo import checkpoints, training
+from zoo.callbacks import Stopped
+
+
+def values(model) -> dict[str, np.ndarray]:
+    return checkpoints.values(model.state())
+
+
+def assert_same_bits(a: dict[str, np.ndarray], b: dict[str, np.ndarray]) -> None:
+    assert a.keys() == b.keys()
+    assert [name for name in a if a[name].tobytes() != b[name].tobytes()] == []
+
+
+def test_a_run_ends_with_finite_losses(subject):
+    assert subject.run.status == "finished"
+    lines = [json.loads(line) for line in (subject.run.path / "metrics.jsonl").read_text().splitlines()]
+    trained = [line for line in lines if line["kind"] == "train"]
+    assert trained[-1]["step"] >= 2
+    terms = [(key, value) for line in trained for key, value in line.items() if key not in ("kind", "epoch")]
+    assert {key for key, _ in terms} > {"step"}
+    assert all(value is not None and math.isfinite(value) for _, value in terms), terms
+
+
+def test_each_turn_moves_its_own_variables_and_no_others(subject):
+    model = subject.fresh_model()
+    batch = next(iter(subject.batches(1)))
+    for turn in model.turns():
+        model.playing = (turn.name,)
+        before = [variable.numpy() for variable in model.trainable_variables]
+        model.train_step(batch)
+        moved = {
+            variable.path
+            for variable, old in zip(model.trainable_variables, before, strict=True)
+            if not np.array_equal(variable.numpy(), old)
+        }
+        assert moved == {variable.path for variable in turn.variables}, turn.name
+
+
+def test_turns_train_every_trainable_variable(subject):
+    model = subject.fresh_model()
+    played = {variable.path for turn in model.turns() for variable in turn.variables}
+    assert played == {variable.path for variable in model.trainable_variables}
+    assert {turn.name for turn in model.turns()} == set(model.turn_optimizers)
+
+
+class StopAt:
+    """Progress that sends this process a signal after some steps."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def start(self, *_) -> None: ...
+    def step(self, step: int, logs) -> None:
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def epoch(self, *_) -> None: ...
+    def message(self, text: str) -> None: ...
+    def finish(self, summary) -> None: ...
+
+
+def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(subject, tmp_path):
+    options = {"preset": "tiny", "run_dir": tmp_path / "run"}
+    with pytest.raises(Stopped) as stopped:
+        training.train(subject.name, progress=StopAt(2), **options)
+    assert stopped.value.step == 2
+    resumed = training.train(subject.name, **options)
+    (ours, our_state), (unbroken, state) = (
+        checkpoints.newest(run.checkpoints, subject.name) for run in (resumed, subject.run)
+    )
+    assert our_state["step"] == state["step"]
+    assert_same_bits(ours, unbroken)
+    assert (resumed.path / "metrics.jsonl").read_text() == (subject.run.path / "metrics.jsonl").read_text()
+
+
+def test_keras_file_keeps_weights_and_optimizers(subject, tmp_path):
+    model = subject.fresh_model()
+    for batch in subject.batches(2):
+        model.train_step(batch)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    assert type(again) is type(model)
+    assert again.config == model.config
+    assert_same_bits(values(again), values(model))
+    # It goes on as the first one does.
+    batch = next(iter(subject.batches(1)))
+    model.train_step(batch)
+    again.train_step(batch)
+    assert_same_bits(values(again), values(model))
+
+
+def test_two_replicas_train_as_one_does(subject):
+    strategies = [
+        tf.distribute.get_strategy(),
+        # The default collectives of several CPU devices mix up with those of synchronised BatchNorm.
+        tf.distribute.MirroredStrategy(
+            ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+        ),
+    ]
+    ends = []
+    for strategy in strategies:
+        with strategy.scope():
+            model = subject.fresh_model()
+            # Plain descent: a step is the gradient, and no optimizer blows up the last bit of a small one.
+            descent = {turn: keras.optimizers.SGD(0.1) for turn in model.turn_optimizers}
+            model.compile(descent, seed=1, averages=subject.plan.settings["averages"])
+        start = values(model)
+        model.fit(subject.batches(2), epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)
+        ends.append(values(model))
+    one, two = ends
+    for name, end in one.items():
+        if end.dtype.kind != "f":
+            np.testing.assert_array_equal(two[name], end, name)
+            continue
+        moved, apart = np.linalg.norm(end - start[name]), np.linalg.norm(two[name] - end)
+        assert apart <= 1e-3 * moved + 1e-6 * np.linalg.norm(end) + 1e-7, (name, moved, apart)
