@@ -204,7 +204,12 @@ def prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
         if error.errno is not None:  # of the disk; those of the network have none
             raise
         raise no_network(name, WITHOUT_NETWORK) from error
-    except (AssertionError, ImportError, NotImplementedError, ValueError) as error:  # as manual downloads raise
+    except (
+        AssertionError,
+        ImportError,
+        NotImplementedError,
+        ValueError,
+    ) as error:  # as manual downloads raise
         raise ZooError(f"TensorFlow Datasets could not prepare {name}: {first_line(error)}") from error
     log.info("prepared %s in %.1f s", name, time.monotonic() - start)
 
@@ -264,7 +269,9 @@ def keys_of(features: Any, name: str) -> dict[str, str]:
     for key in ("caption", "text", "description"):
         if key in features and isinstance(features[key], tfds.features.Text):
             found["caption"] = key
-    if "attributes" in features and isinstance(features["attributes"], tfds.features.FeaturesDict):  # as CelebA has them
+    if "attributes" in features and isinstance(
+        features["attributes"], tfds.features.FeaturesDict
+    ):  # as CelebA has them
         found["attributes"] = "attributes"
     return found
 
@@ -296,7 +303,9 @@ def extract_tfds(
         names = tuple(features["attributes"])
         info = replace(info, attribute_names=names, attribute_values=(("no", "yes"),) * len(names))
     if image_size is not None:
-        info = replace(info, notes=(f"images of many sizes cropped and resized to {image_size}x{image_size}",))
+        info = replace(
+            info, notes=(f"images of many sizes cropped and resized to {image_size}x{image_size}",)
+        )
     sizes = {split: builder.info.splits[split].num_examples for split in builder.info.splits}
     own = {split: sizes[split] for split in PARTS if split in sizes}
     if "train" not in own:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,6 +14,7 @@ import numpy as np
 from zoo.data.dataset import Data, Info
 from zoo.errors import UsageError
 
+LARGE = 256 * 2**20  # bytes
 SPLITS = ("train", "validation", "test", "all")
 
 
@@ -64,7 +67,11 @@ def fixed_split(length: int, by_position: bool = False) -> dict[str, np.ndarray]
         order = np.random.Generator(np.random.Philox(length)).permutation(length)
     small = max(length // 20, 1) if length >= 3 else 0
     train = length - 2 * small
-    return {"train": order[:train], "validation": order[train : train + small], "test": order[train + small :]}
+    return {
+        "train": order[:train],
+        "validation": order[train : train + small],
+        "test": order[train + small :],
+    }
 
 
 def cut(content: Content, spec: str, split: str, limit: int | None = None) -> Data:
@@ -101,10 +108,25 @@ def cut(content: Content, spec: str, split: str, limit: int | None = None) -> Da
     else:
         index = index[:limit]
         files = tuple(content.files[i] for i in index) if content.files else ()
-    fields = {name: array[index] for name, array in content.fields.items()}
+    fields = {name: take(array, index) for name, array in content.fields.items()}
     if not len(next(iter(fields.values()))):
         raise UsageError(f"The {split} split of {spec} is empty: it holds {len(content)} examples in all.")
     return Data(spec, split, fields, replace(content.info, files=files, splits=sizes))
+
+
+def take(array: np.ndarray, index: slice | np.ndarray) -> np.ndarray:
+    """Some rows of an array: a view, or a copy, which lies on disk where it is large and the array does."""
+    if isinstance(index, slice) or not isinstance(array, np.memmap):
+        return array[index]
+    shape = (len(index), *array.shape[1:])
+    if math.prod(shape) * array.itemsize < LARGE:
+        return np.asarray(array[index])
+    # Without a name: it goes when nobody maps it any more. Not in /tmp, which may be memory.
+    with tempfile.TemporaryFile(dir=Path(str(array.filename)).parent) as file:
+        copy = np.memmap(file, array.dtype, "w+", shape=shape)
+    for start in range(0, len(index), 1024):
+        copy[start : start + 1024] = array[index[start : start + 1024]]
+    return copy
 
 
 def digest_files(paths: Iterable[Path]) -> str:

@@ -7,13 +7,14 @@ References:
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
 from zoo.data.dataset import Info
 
 VERSION = "1.0.0"
-CATALOGUE = {
+CATALOGUE: dict[str, dict[str, Any]] = {
     "digits": {
         "summary": "real handwritten digits, small enough for every density model in minutes",
         "fields": ("image", "label"),

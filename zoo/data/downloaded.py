@@ -1,4 +1,4 @@
-"""The sets that are downloaded: four by name, and every other of TensorFlow Datasets by `tfds:NAME[/CONFIG]`."""
+"""The sets that are downloaded: four by name, every other of TensorFlow Datasets by `tfds:NAME[/CONFIG]`."""
 
 from __future__ import annotations
 
@@ -115,7 +115,11 @@ def read(name: str, image_size: int | None, channels: int | None, data_dir: Path
 
         builder = tfds_builder(name, data_dir)
         if of_many_sizes(builder, name, image_size):
-            store(place, wanted, lambda folder: extract_tfds(builder, name, levels, image_size, channels, folder))
+            store(
+                place,
+                wanted,
+                lambda folder: extract_tfds(builder, name, levels, image_size, channels, folder),
+            )
         else:
             store(place, "original", lambda folder: extract_tfds(builder, name, levels, None, None, folder))
     if finished(place, "original") is None:

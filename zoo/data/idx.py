@@ -10,12 +10,11 @@ import numpy as np
 
 from zoo.data.content import Content, digest_files, with_validation
 from zoo.data.dataset import Info
-from zoo.data.local import describe_labels, existing, join_parts
+from zoo.data.local import existing, join_parts, numbered_classes
 from zoo.errors import UsageError
 
-# How the four files begin, in MNIST and in the sets made after it (EMNIST names end in -train-images...).
-NAMES = {"train": "train", "validation": "valid", "test": "t10k"}
-ALSO = {"test": "test"}
+# What the names of the files of a split begin with, before "-images" or "-labels" (EMNIST's: end with).
+NAMES = {"train": ("train",), "validation": ("valid", "validation"), "test": ("t10k", "test")}
 UNSIGNED_BYTE = 8
 
 
@@ -25,13 +24,13 @@ def read(path: Path) -> Content:
     Raises:
         UsageError: if there are no such files, or one is damaged.
     """
-    existing(path, "idx")
-    if path.is_file():
-        array = read_file(path, 3)
-        fields, parts, files = {"image": array[..., None]}, {}, [path]
+    parts: dict[str, tuple[int, int]] = {}
+    found = find_files(path)
+    if not found:
+        fields = {"image": read_file(path, 3)[..., None]}
+        files = [path]
     else:
-        found = find_files(path)
-        read_parts = {}
+        read_parts: dict[str, dict[str, np.ndarray]] = {}
         for split, (images, labels) in found.items():
             read_parts[split] = {"image": read_file(images, 3)[..., None]}
             if labels is not None:
@@ -45,20 +44,25 @@ def read(path: Path) -> Content:
         fields, parts = join_parts(read_parts, path)
         parts = with_validation(parts)
         files = [file for pair in found.values() for file in pair if file is not None]
-    fields, class_names = describe_labels(fields)
-    info = Info(levels=256, class_names=class_names, fingerprint=digest_files(files), local=True)
+    info = Info(levels=256, class_names=numbered_classes(fields), fingerprint=digest_files(files), local=True)
     return Content(fields, info, parts)
 
 
-def find_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
-    """The files of images and labels of each split in a folder."""
-    names = sorted(file for file in folder.iterdir() if file.is_file())
+def find_files(path: Path) -> dict[str, tuple[Path, Path | None]]:
+    """The files of images and labels of each split in a folder; nothing if `path` is a file.
+
+    Raises:
+        UsageError: if the folder has none.
+    """
+    existing(path, "idx")
+    if path.is_file():
+        return {}
+    names = sorted(file for file in path.iterdir() if file.is_file())
 
     def one(split: str, kind: str) -> Path | None:
-        starts = [name for name in (NAMES[split], ALSO.get(split)) if name]
         for file in names:
-            name = file.name.lower()
-            if kind in name and any(start in name.split(kind)[0] for start in starts):
+            before, found, _ = file.name.lower().partition(kind)
+            if found and before.rstrip("-_.").endswith(NAMES[split]):
                 return file
         return None
 
@@ -69,7 +73,7 @@ def find_files(folder: Path) -> dict[str, tuple[Path, Path | None]]:
             found[split] = (images, one(split, "labels"))
     if not found:
         raise UsageError(
-            f"{folder} holds no MNIST-format files: expected train-images-idx3-ubyte[.gz], "
+            f"{path} holds no MNIST-format files: expected train-images-idx3-ubyte[.gz], "
             "train-labels-idx1-ubyte[.gz], t10k-images-idx3-ubyte[.gz], t10k-labels-idx1-ubyte[.gz]."
         )
     return found

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from zoo.data import downloaded, idx, named, npz
+from zoo.data import csv, downloaded, folder, idx, named, npz, text
 from zoo.data.content import Content, cut
 from zoo.data.convert import changes, check_wanted, convert
 from zoo.data.dataset import Data
@@ -16,8 +17,14 @@ from zoo.errors import UsageError, nearest
 
 log = logging.getLogger("gmzoo")
 
-ARRAYS = {"npz": npz.read, "idx": idx.read}
-LOCAL = ("npz", "idx")
+#: Sources that are read into memory.
+IN_MEMORY: dict[str, Callable[[Path], Content]] = {
+    "npz": npz.read,
+    "idx": idx.read,
+    "csv": csv.read,
+    "text": text.read,
+}
+LOCAL = ("folder", *IN_MEMORY)
 SCHEMES = ("tfds", *LOCAL)
 
 
@@ -53,8 +60,10 @@ def load(
     scheme, path = parse(spec)
     if scheme == "tfds":
         content = downloaded.read(path, image_size, channels, data_folder(data_dir))
+    elif scheme == "folder":
+        content = folder.read(Path(path).expanduser(), image_size, channels, skip_bad, data_folder(data_dir))
     elif scheme:
-        content = convert_content(ARRAYS[scheme](Path(path).expanduser()), image_size, channels)
+        content = convert_content(IN_MEMORY[scheme](Path(path).expanduser()), image_size, channels)
     else:
         content = named.read(spec, image_size, channels, data_folder(data_dir))
     for note in content.info.notes:
@@ -101,15 +110,14 @@ def default_split(spec: str) -> str:
     scheme, path = parse(spec)
     if scheme not in LOCAL:
         return "test"
-    return "test" if has_test(scheme, Path(path).expanduser()) else "all"
-
-
-def has_test(scheme: str, path: Path) -> bool:
-    """Whether a local source has a test part of its own."""
-    if not path.is_dir():
-        return False
-    if scheme == "npz":
-        return (path / "test.npz").is_file()
-    if scheme == "idx":
-        return "test" in idx.find_files(path)
-    return False
+    source = Path(path).expanduser()
+    match scheme:
+        case "folder":
+            own = folder.has_test(source)
+        case "npz":
+            own = "test" in npz.find_files(source)
+        case "idx":
+            own = "test" in idx.find_files(source)
+        case _:
+            own = False
+    return "test" if own else "all"

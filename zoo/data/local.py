@@ -29,12 +29,6 @@ def existing(path: Path, kind: str) -> None:
         raise UsageError(f"{path} cannot be read: permission denied.")
 
 
-def part_files(folder: Path, pattern: str) -> dict[str, Path]:
-    """The files in `folder` that are named after splits, e.g. by `{split}.npz`."""
-    candidates = {split: folder / pattern.format(split=split) for split in PARTS}
-    return {split: path for split, path in candidates.items() if path.is_file()}
-
-
 def join_parts(
     parts: Mapping[str, Mapping[str, np.ndarray]], path: Path
 ) -> tuple[dict[str, np.ndarray], dict[str, tuple[int, int]]]:
@@ -54,12 +48,16 @@ def join_parts(
     bounds, start = {}, 0
     for split, fields in parts.items():
         if set(fields) != set(first):
-            raise UsageError(f"{path}: the splits differ: {split} has {', '.join(fields)}; "
-                             f"{next(iter(parts))} has {', '.join(first)}.")
+            raise UsageError(
+                f"{path}: the splits differ: {split} has {', '.join(fields)}; "
+                f"{next(iter(parts))} has {', '.join(first)}."
+            )
         for name, array in fields.items():
             if array.shape[1:] != first[name].shape[1:]:
-                raise UsageError(f"{path}: `{name}` is {list(array.shape[1:])} in {split}, but "
-                                 f"{list(first[name].shape[1:])} in {next(iter(parts))}.")
+                raise UsageError(
+                    f"{path}: `{name}` is {list(array.shape[1:])} in {split}, but "
+                    f"{list(first[name].shape[1:])} in {next(iter(parts))}."
+                )
         rows = len(next(iter(fields.values())))
         bounds[split] = (start, start + rows)
         start += rows
@@ -67,9 +65,7 @@ def join_parts(
     return joined, bounds
 
 
-def describe_labels(fields: dict[str, np.ndarray]) -> tuple[dict[str, np.ndarray], tuple[str, ...]]:
-    """Class names "0", "1", ... for labels that come without names."""
+def numbered_classes(fields: Mapping[str, np.ndarray]) -> tuple[str, ...]:
+    """The names "0", "1", ... of labels that come without names."""
     label = fields.get("label")
-    if label is None or not len(label) or label.max() < 0:
-        return fields, ()
-    return fields, tuple(str(number) for number in range(int(label.max()) + 1))
+    return () if label is None else tuple(str(number) for number in range(int(label.max(initial=-1)) + 1))

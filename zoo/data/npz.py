@@ -9,7 +9,7 @@ import numpy as np
 
 from zoo.data.content import Content, digest_files, with_validation
 from zoo.data.dataset import Info
-from zoo.data.local import describe_labels, existing, join_parts, part_files
+from zoo.data.local import PARTS, existing, join_parts, numbered_classes
 from zoo.errors import UsageError
 
 KEYS = ("image", "label", "caption", "levels")
@@ -25,15 +25,11 @@ def read(path: Path) -> Content:
     Raises:
         UsageError: if something else lies there.
     """
-    existing(path, "npz")
-    if path.is_file():
+    parts: dict[str, tuple[int, int]] = {}
+    found = find_files(path)
+    if not found:
         fields, levels = read_arrays(path)
-        parts = {}
-        files = [path]
     else:
-        found = part_files(path, "{split}.npz")
-        if not found:
-            raise UsageError(f"{path} holds none of train.npz, validation.npz, test.npz: name one .npz file.")
         read_all = {split: read_arrays(file) for split, file in found.items()}
         all_levels = {levels for _, levels in read_all.values()}
         if len(all_levels) > 1:
@@ -41,10 +37,29 @@ def read(path: Path) -> Content:
         levels = all_levels.pop()
         fields, parts = join_parts({split: fields for split, (fields, _) in read_all.items()}, path)
         parts = with_validation(parts)
-        files = list(found.values())
-    fields, class_names = describe_labels(fields)
-    info = Info(levels=levels, class_names=class_names, fingerprint=digest_files(files), local=True)
+    info = Info(
+        levels=levels,
+        class_names=numbered_classes(fields),
+        fingerprint=digest_files(found.values() or [path]),
+        local=True,
+    )
     return Content(fields, info, parts)
+
+
+def find_files(path: Path) -> dict[str, Path]:
+    """The file of each split in a folder; nothing if `path` is a file.
+
+    Raises:
+        UsageError: if the folder has none.
+    """
+    existing(path, "npz")
+    if path.is_file():
+        return {}
+    candidates = {split: path / f"{split}.npz" for split in PARTS}
+    found = {split: file for split, file in candidates.items() if file.is_file()}
+    if not found:
+        raise UsageError(f"{path} holds none of train.npz, validation.npz, test.npz: name one .npz file.")
+    return found
 
 
 def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
@@ -59,7 +74,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             if not isinstance(archive, np.lib.npyio.NpzFile):
-                raise UsageError(f"{path} is one bare array (.npy): save it with np.savez(PATH, image=array).")
+                raise UsageError(
+                    f"{path} is one bare array (.npy): save it with np.savez(PATH, image=array)."
+                )
             arrays = {name: archive[name] for name in archive.files}
     except PermissionError as error:
         raise UsageError(f"{path} cannot be read: permission denied.") from error
@@ -77,7 +94,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
         )
     unknown = [name for name in arrays if name not in KEYS]
     if unknown:
-        raise UsageError(f"{path} holds {', '.join(unknown)}, which is not known: keys are {', '.join(KEYS)}.")
+        raise UsageError(
+            f"{path} holds {', '.join(unknown)}, which is not known: keys are {', '.join(KEYS)}."
+        )
     image = arrays["image"]
     levels = int(arrays["levels"]) if "levels" in arrays and arrays["levels"].size == 1 else 256
     if not 2 <= levels <= 256:
@@ -97,7 +116,8 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
         caption = arrays["caption"]
         if caption.shape != (len(image),) or caption.dtype.kind not in "US":
             raise UsageError(
-                f"{path}: `caption` must be strings [{len(image)}], not {caption.dtype} {list(caption.shape)}."
+                f"{path}: `caption` must be strings [{len(image)}], "
+                f"not {caption.dtype} {list(caption.shape)}."
             )
         fields["caption"] = np.char.decode(caption, "utf-8") if caption.dtype.kind == "S" else caption
     return fields, levels

@@ -68,7 +68,9 @@ def blocks(name: str, split: str) -> Iterator[dict[str, np.ndarray]]:
     """
     size, _, channels = CATALOGUE[name]["image_shape"]
     pieces = np.stack(tiles(split))
-    random = np.random.Generator(np.random.Philox([SEED, list(CATALOGUE).index(name), list(COUNTS).index(split)]))
+    random = np.random.Generator(
+        np.random.Philox([SEED, list(CATALOGUE).index(name), list(COUNTS).index(split)])
+    )
     windows = np.lib.stride_tricks.sliding_window_view(pieces, (size, size), axis=(1, 2))
     left = COUNTS[split]
     while left:

@@ -115,7 +115,7 @@ def counterparts(name: str, split: str, style: str) -> Iterator[np.ndarray]:
 
 
 def caption(scene: np.ndarray) -> str:
-    """What a picture shows, e.g. "a small red star at the top left"; the style and background are left open."""
+    """What a picture shows, e.g. "a small red star at the top left"; style and background are left open."""
     shape, colour, size, place = (
         tuple(names)[number]
         for names, number in zip((SHAPES, COLOURS, SIZES, PLACES), scene[:4], strict=True)
@@ -164,9 +164,8 @@ def templates() -> np.ndarray:
         return centre - reach, centre - reach, centre + reach, centre + reach
 
     turn = np.linspace(0, 2 * np.pi, 200)
-    heart = np.stack([16 * np.sin(turn) ** 3,
-                      -13 * np.cos(turn) + 5 * np.cos(2 * turn) + 2 * np.cos(3 * turn) + np.cos(4 * turn) - 2.5],
-                     1) / 15.5  # fmt: skip
+    heart_y = -13 * np.cos(turn) + 5 * np.cos(2 * turn) + 2 * np.cos(3 * turn) + np.cos(4 * turn) - 2.5
+    heart = np.stack([16 * np.sin(turn) ** 3, heart_y], 1) / 15.5
     arm = 0.36
     cross = [(-arm, -1), (arm, -1), (arm, -arm), (1, -arm), (1, arm), (arm, arm), (arm, 1), (-arm, 1),
              (-arm, arm), (-1, arm), (-1, -arm), (-arm, -arm)]  # fmt: skip
@@ -252,7 +251,12 @@ def draw(size: int, split: str, block: int, attributes: np.ndarray, style: np.nd
 
 
 def distance(
-    down: np.ndarray, right: np.ndarray, shape: np.ndarray, cos: np.ndarray, sin: np.ndarray, radius: np.ndarray
+    down: np.ndarray,
+    right: np.ndarray,
+    shape: np.ndarray,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    radius: np.ndarray,
 ) -> np.ndarray:
     """Pixels to the outline of turned shapes, positive inside: float32 [B, S, S].
 

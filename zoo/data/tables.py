@@ -1,0 +1,107 @@
+"""`captions.tsv` and `attributes.csv`: what is said of the images of a folder."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+
+import numpy as np
+
+from zoo.errors import UsageError
+
+CAPTIONS, ATTRIBUTES = "captions.tsv", "attributes.csv"
+
+
+@dataclass
+class Tables:
+    """What the tables of a folder say.
+
+    Attributes:
+        captions: of each image that has one.
+        attributes: the cells of each image that has them.
+        columns: the names of the attributes.
+    """
+
+    captions: dict[str, str] = field(default_factory=dict)
+    attributes: dict[str, list[str]] = field(default_factory=dict)
+    columns: list[str] = field(default_factory=list)
+
+
+def read_tables(
+    paths: Sequence[str], images: Sequence[str], read: Callable[[str], bytes], root: str
+) -> Tables:
+    """Reads all tables of a folder.
+
+    Args:
+        paths: where they lie. A table speaks of the images in its own folder and below, which it names by
+            their path from there, their name, or their name without its ending.
+        images: the paths of the images.
+        read: gives the bytes of a file.
+        root: named in errors.
+
+    Raises:
+        UsageError: naming the line that is wrong.
+    """
+    tables = Tables()
+    for table in paths:
+        known: dict[str, str] = {}
+        for image in images:
+            path, folder = PurePosixPath(image), PurePosixPath(table).parent
+            if folder in path.parents:
+                known |= {str(path.relative_to(folder)): image, path.name: image, path.stem: image}
+        captions = PurePosixPath(table).name == CAPTIONS
+        try:
+            text = read(table).decode("utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{root}: {table} is not UTF-8 text (byte {error.start}).") from error
+        lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if captions else ",")
+        for number, line in enumerate(filter(None, lines), 1):
+            if len(line) < 2:
+                raise UsageError(f"{root}: {table}, line {number} has one column: expected a file and more.")
+            named = known.get(line[0])
+            if captions:  # a header names no image
+                if named is not None:
+                    tables.captions[named] = line[1].strip()
+            elif number == 1:
+                if tables.columns not in ([], line[1:]):
+                    raise UsageError(f"{root}: the {ATTRIBUTES} files differ in their columns.")
+                tables.columns = line[1:]
+            elif len(line) != len(tables.columns) + 1:
+                raise UsageError(
+                    f"{root}: {table}, line {number} has {len(line)} columns, "
+                    f"the header has {len(tables.columns) + 1}."
+                )
+            elif named is not None:
+                tables.attributes[named] = [cell.strip() for cell in line[1:]]
+        if not (tables.captions if captions else tables.attributes):
+            raise UsageError(f"{root}: {table} names none of the images.")
+    return tables
+
+
+def attribute_columns(
+    tables: Tables, images: Sequence[str]
+) -> tuple[np.ndarray, tuple[tuple[str, ...], ...]]:
+    """The attributes as numbers.
+
+    Returns:
+        int32 [N, A], -1 where an image has none, and the names of each attribute's values: numbers by size,
+        then words.
+    """
+    columns = zip(*tables.attributes.values(), strict=True)
+    values = tuple(tuple(sorted(set(column), key=numbers_first)) for column in columns)
+    table = np.full((len(images), len(values)), -1, np.int32)
+    for row, image in enumerate(images):
+        for column, cell in enumerate(tables.attributes.get(image, ())):
+            table[row, column] = values[column].index(cell)
+    return table, values
+
+
+def numbers_first(text: str) -> tuple[float, str]:
+    """Sorts numbers by size, before words."""
+    try:
+        return float(text), text
+    except ValueError:
+        return float("inf"), text
