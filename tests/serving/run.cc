@@ -50,7 +50,7 @@ tensorflow::NameAttrList Run(const tensorflow::SavedModelBundle& model, const te
   tensorflow::NameAttrList response;
   response.set_name(request.name());
   for (size_t i = 0; i < names.size(); ++i) {
-    outputs[i].AsProtoTensorContent((*response.mutable_attr())[names[i]].mutable_tensor());
+    outputs[i].AsProtoField((*response.mutable_attr())[names[i]].mutable_tensor());
   }
   return response;
 }
