@@ -45,7 +45,7 @@ HEAVY = {
     "tensorflow_probability",
 }
 # Methods of the base with a default that a model may replace; their docstrings say so.
-REPLACEABLE = {"shared", "due"}
+REPLACEABLE = {"shared", "begin", "due"}
 
 
 @dataclasses.dataclass(frozen=True)
