@@ -19,7 +19,7 @@ def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, smoothing: float = 0.0)
     Args:
         real: logits of real examples.
         fake: logits of generated ones.
-        smoothing: real examples are labelled 1 - smoothing (one-sided; Salimans et al. 2016, arXiv 1606.03498).
+        smoothing: real examples are labelled 1 - smoothing (Salimans et al. 2016, arXiv 1606.03498).
 
     References:
         Goodfellow et al.: Generative Adversarial Networks, arXiv 1406.2661, equation 1.

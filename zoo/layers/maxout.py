@@ -16,7 +16,9 @@ class Maxout(keras.layers.Layer):
         Goodfellow et al.: Maxout Networks, arXiv 1302.4389, equation 1.
     """
 
-    def __init__(self, units: int, pieces: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any) -> None:
+    def __init__(
+        self, units: int, pieces: int, kernel_initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.units, self.pieces = units, pieces
         self.linear = keras.layers.Dense(units * pieces, kernel_initializer=kernel_initializer)
@@ -30,4 +32,9 @@ class Maxout(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         initializer = keras.initializers.serialize(self.linear.kernel_initializer)
-        return {**super().get_config(), "units": self.units, "pieces": self.pieces, "kernel_initializer": initializer}
+        return {
+            **super().get_config(),
+            "units": self.units,
+            "pieces": self.pieces,
+            "kernel_initializer": initializer,
+        }

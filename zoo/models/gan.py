@@ -5,8 +5,8 @@ D would need to see. No likelihood is ever computed: the model is implicit, it c
 
 Objective: D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)), the non-saturating form.
 
-Reference: Goodfellow et al., Generative Adversarial Networks, arXiv 1406.2661: equation 1 and algorithm 1; the
-layer sizes of its MNIST experiment (maxout discriminator with dropout, rectifier generator).
+Reference: Goodfellow et al., Generative Adversarial Networks, arXiv 1406.2661: equation 1 and algorithm 1;
+the layer sizes of its MNIST experiment (maxout discriminator with dropout, rectifier generator).
 
 Shapes: B rows, H x W x C image, D = H * W * C, d code size.
 """
@@ -114,6 +114,7 @@ class GAN(GenerativeModel, Decodes):
         super().__init__(config)
         size = math.prod(config.image_shape)
         small = keras.initializers.RandomUniform(-0.05, 0.05)
+        self.painter = keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32")
         self.generator = keras.Sequential(
             [
                 keras.Input((config.code_size,)),
@@ -121,7 +122,7 @@ class GAN(GenerativeModel, Decodes):
                     keras.layers.Dense(units, "relu", kernel_initializer=small)
                     for units in config.generator_units
                 ),
-                keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32"),
+                self.painter,
                 keras.layers.Reshape(config.image_shape),
             ],
             name="generator",
@@ -138,6 +139,11 @@ class GAN(GenerativeModel, Decodes):
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
 
+    def begin(self, batch: Batch) -> None:
+        """The generator starts at the data's brightness, pixel by pixel, as in the authors' code."""
+        mean = tf.clip_by_value(tf.reduce_mean(batch["image"], 0), 0.01, 0.99)
+        self.painter.bias.assign(tf.reshape(tf.math.log(mean / (1.0 - mean)), (-1,)))
+
     def discriminate(self, image: tf.Tensor, noise: Noise | None = None, purpose: str = "") -> tf.Tensor:
         """Logits [B] that images [B, H, W, C] are real; with dropout where there is noise."""
         x = tf.reshape(image, (-1, self.dimensions))
@@ -151,7 +157,9 @@ class GAN(GenerativeModel, Decodes):
         critic = [v for layer in [*self.maxouts, self.judge] for v in layer.trainable_variables]
         return [
             Turn("discriminator", critic, self.discriminator_objective),
-            Turn("generator", self.generator.trainable_variables, self.generator_objective, through_shared=True),
+            Turn(
+                "generator", self.generator.trainable_variables, self.generator_objective, through_shared=True
+            ),
         ]
 
     def shared(self, batch: Batch, noise: Noise) -> Shared:

@@ -1,0 +1,158 @@
+"""DCGAN: the networks of the paper, and a game in which each player moves alone."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from zoo.errors import UsageError
+from zoo.models.dcgan import DCGAN, Config
+from zoo.noise import RowNoise, StepNoise
+
+ROWS = 8
+
+
+def game(learning_rate: float = 1.0, **options) -> DCGAN:
+    keras.utils.set_random_seed(3)
+    model = DCGAN(Config(**{"image_shape": (8, 8, 1), "code_size": 5, "width": 4, **options}))
+    turns = ("discriminator", "generator")
+    model.compile({turn: keras.optimizers.SGD(learning_rate) for turn in turns}, seed=7)
+    return model
+
+
+def batch(model: DCGAN) -> dict[str, tf.Tensor]:
+    image = tf.random.stateless_uniform((ROWS, *model.config.image_shape), (1, 2))
+    return {"image": image, "label": tf.range(ROWS) % max(1, model.config.classes)}
+
+
+def values(variables) -> list[np.ndarray]:
+    return [variable.numpy() for variable in variables]
+
+
+def test_the_papers_networks_have_the_papers_sizes():
+    model = DCGAN(Config(image_shape=(64, 64, 3), code_size=100, width=128))
+    # 18.89 M and 17.23 M as in the authors' code; moving statistics are no parameters.
+    counts = [
+        sum(int(np.prod(v.shape)) for v in network.trainable_variables)
+        for network in (model.generator, model.discriminator)
+    ]
+    assert counts == [18_885_760, 17_232_768]
+    features = 16 * sum(layer.filters for layer in model.discriminator.layers if hasattr(layer, "filters"))
+    assert features == 16 * (128 + 256 + 512 + 1024)
+    assert model.generator.output_shape == (None, 64, 64, 3)
+
+
+def test_only_the_papers_layers_are_normalised_and_none_has_a_bias():
+    model = DCGAN(Config(image_shape=(32, 32, 3), width=4))
+    kinds = [type(layer).__name__ for layer in model.generator.layers]
+    assert kinds[-2:] == ["Conv2DTranspose", "Activation"]  # no normalisation next to the image
+    assert kinds.count("BatchNormalization") == 3
+    kinds = [type(layer).__name__ for layer in model.discriminator.layers]
+    assert kinds[:2] == ["Conv2D", "LeakyReLU"]
+    assert kinds.count("BatchNormalization") == 2
+    linear = [v.path for v in model.trainable_variables if v.path.endswith("bias")]
+    assert linear == []
+
+
+@pytest.mark.parametrize(
+    ("shape", "first"),
+    [((28, 28, 1), (7, 7)), ((64, 64, 3), (4, 4)), ((32, 48, 3), (4, 6)), ((8, 8, 1), (4, 4))],
+)
+def test_images_of_many_shapes_are_doubled_from_a_small_map(shape, first):
+    model = DCGAN(Config(image_shape=shape, width=2, code_size=3))
+    assert (
+        next(x for x in model.generator.layers if isinstance(x, keras.layers.Reshape)).target_shape[:2]
+        == first
+    )
+    image = model.decode(tf.zeros((2, 3)))
+    assert image.shape == (2, *shape)
+
+
+@pytest.mark.parametrize("shape", [(30, 30, 1), (28, 30, 1), (4, 4, 1)])
+def test_a_shape_that_cannot_be_doubled_is_refused_with_sizes_that_can(shape):
+    with pytest.raises(UsageError, match="cannot draw"):
+        Config(image_shape=shape)
+
+
+@pytest.mark.parametrize("player", ["discriminator", "generator"])
+def test_one_players_turn_leaves_the_other_unchanged(player):
+    model = game()
+    model.playing = (player,)
+    other = {"discriminator": "generator", "generator": "discriminator"}[player]
+    before = {name: values(getattr(model, name).trainable_variables) for name in (player, other)}
+    logs = model.train_step(batch(model))
+    for old, new in zip(before[other], values(getattr(model, other).trainable_variables), strict=True):
+        np.testing.assert_array_equal(old, new)
+    moved = [
+        not np.array_equal(old, new)
+        for old, new in zip(before[player], values(getattr(model, player).trainable_variables), strict=True)
+    ]
+    assert all(moved)
+    assert f"{player}_loss" in logs
+    assert f"{other}_loss" not in logs
+
+
+@pytest.mark.parametrize("classes", [0, 3])
+def test_the_gradient_through_the_shared_fakes_is_that_of_one_tape(classes):
+    model = game(classes=classes)
+    before = values(model.generator.trainable_variables)
+    model.train_step(batch(model))
+    moved = [new - old for old, new in zip(before, values(model.generator.trainable_variables), strict=True)]
+    # The same again: the fakes of the old generator, judged by the discriminator after its turn.
+    for variable, value in zip(model.generator.trainable_variables, before, strict=True):
+        variable.assign(value)
+    noise = StepNoise(7, 0, ROWS)
+    with tf.GradientTape() as tape:
+        loss, _ = model.generator_objective(batch(model), model.shared(batch(model), noise), noise)
+    variables = [variable.value for variable in model.generator.trainable_variables]
+    for step, gradient in zip(moved, tape.gradient(loss, variables), strict=True):
+        np.testing.assert_allclose(step, -gradient.numpy(), rtol=1e-3, atol=1e-6)  # the rate is 1
+
+
+def test_real_and_fake_are_normalised_apart():
+    model = game()
+    images = batch(model)
+    fake = {"fake": -tf.ones_like(images["image"])}
+    _, alone = model.discriminator_objective(images, fake, StepNoise(0, 0, ROWS))
+    other = {"fake": tf.random.stateless_normal(images["image"].shape, (5, 6))}
+    _, beside = model.discriminator_objective(images, other, StepNoise(0, 0, ROWS))
+    assert float(alone["real_probability"]) == float(beside["real_probability"])
+    assert float(alone["fake_probability"]) != float(beside["fake_probability"])
+
+
+def test_images_lie_between_0_and_1_and_codes_between_minus_1_and_1():
+    model = game()
+    for weight in model.generator.trainable_variables:
+        weight.assign(20.0 * weight.value)  # up to the limits
+    noise = RowNoise(tf.range(200, dtype=tf.int64))
+    code = model.prior(noise)
+    assert code.shape == (200, 5)
+    assert -1.0 <= float(tf.reduce_min(code)) < -0.98
+    assert 0.98 < float(tf.reduce_max(code)) < 1.0
+    image = model.sample(noise)
+    assert 0.0 <= float(tf.reduce_min(image)) < 0.1
+    assert 0.9 < float(tf.reduce_max(image)) <= 1.0
+
+
+def test_a_label_changes_the_image_and_a_seed_draws_every_label():
+    model = game(classes=3)
+    noise = RowNoise(tf.zeros(3, tf.int64))  # one seed three times
+    images = model.sample_with(noise, label=tf.range(3)).numpy()
+    assert np.abs(images[0] - images[1]).max() > 1e-4
+    assert np.abs(images[1] - images[2]).max() > 1e-4
+    code = model.prior(RowNoise(tf.range(60, dtype=tf.int64)))
+    assert code.shape == (60, 5 + 3)
+    labels = tf.argmax(code[:, 5:], -1).numpy()
+    assert set(labels) == {0, 1, 2}
+    same = model.sample_with(RowNoise(tf.range(60, dtype=tf.int64)), label=tf.constant(labels, tf.int32))
+    np.testing.assert_allclose(same, model.decode(code), atol=1e-6)
+
+
+def test_the_discriminator_judges_an_image_by_its_label():
+    model = game(classes=3)
+    images = batch(model)
+    first = model.discriminate(images["image"], images)
+    second = model.discriminate(images["image"], {"label": (images["label"] + 1) % 3})
+    assert float(tf.reduce_max(tf.abs(first - second))) > 1e-6
