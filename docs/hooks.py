@@ -1,12 +1,14 @@
-"""What the documentation takes from the code: the list of models, so that nobody keeps it by hand."""
+"""What the documentation takes from the code, so that nobody keeps it by hand: the models, the commands' help."""
 
 from __future__ import annotations
 
 import re
 
+import click
 from mkdocs.exceptions import PluginError
 
 from zoo import registry
+from zoo.cli.main import main
 
 ORDER = ["exact", "bound", "implicit", "none"]
 
@@ -14,6 +16,32 @@ ORDER = ["exact", "bound", "implicit", "none"]
 def models() -> list[str]:
     """Model names, the explicit ones first."""
     return sorted(registry.names(), key=lambda name: (ORDER.index(registry.card(name)["likelihood"]), name))
+
+
+def table_of_models() -> str:
+    """One line for each model."""
+    lines = ["| model | what it is | likelihood | can | paper |", "|---|---|---|---|---|"]
+    for name in models():
+        card = registry.card(name)
+        can = ", ".join(card["capabilities"])
+        lines.append(
+            f"| [{name}]({name}.md) | {card['summary']} | {card['likelihood']} | {can} | {card['paper']} |"
+        )
+    return "\n".join(lines)
+
+
+def help_of_commands() -> str:
+    """What `--help` prints, for each command."""
+    context = click.Context(main, info_name="gmzoo", terminal_width=100)
+    parts = [("gmzoo", main.get_help(context))]
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        own = click.Context(command, info_name=name, parent=context, terminal_width=100)
+        parts.append((f"gmzoo {name}", command.get_help(own)))
+    return "\n\n".join(f"## {title}\n\n```text\n{text}\n```" for title, text in parts)
+
+
+MADE = {"models/index.md": table_of_models, "commands.md": help_of_commands}
 
 
 def on_config(config):
@@ -24,17 +52,9 @@ def on_config(config):
 
 
 def on_page_markdown(markdown, page, **_):
-    """Draws the table of the models' overview."""
-    if page.file.src_uri != "models/index.md":
-        return markdown
-    lines = ["| model | what it is | likelihood | can | paper |", "|---|---|---|---|---|"]
-    for name in models():
-        card = registry.card(name)
-        can = ", ".join(card["capabilities"])
-        lines.append(
-            f"| [{name}]({name}.md) | {card['summary']} | {card['likelihood']} | {can} | {card['paper']} |"
-        )
-    return markdown + "\n" + "\n".join(lines) + "\n"
+    """Ends the pages that are made from the code."""
+    make = MADE.get(page.file.src_uri)
+    return f"{markdown}\n{make()}\n" if make else markdown
 
 
 def on_post_page(output, page, **_):
