@@ -1,4 +1,4 @@
-"""What the documentation takes from the code, so that nobody keeps it by hand: the models, the commands' help."""
+"""What the documentation takes from the code, so that nobody keeps it by hand: the models and the commands."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def table_of_models() -> str:
 
 def help_of_commands() -> str:
     """What `--help` prints, for each command."""
-    context = click.Context(main, info_name="gmzoo", terminal_width=100)
+    context = click.Context(main, info_name="gmzoo", terminal_width=100, **main.context_settings)
     parts = [("gmzoo", main.get_help(context))]
     for name in main.list_commands(context):
         command = main.get_command(context, name)
