@@ -1,4 +1,4 @@
-"""What the documentation takes from the code, so that nobody keeps it by hand: the models and the commands."""
+"""What the documentation takes from the code, so that nobody keeps it by hand: models and commands."""
 
 from __future__ import annotations
 
