@@ -56,7 +56,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     panels = read(metrics)
     if not panels:
         raise ZooError(f"{metrics} holds no numbers to draw.")
-    columns = min(len(panels), 3)
+    columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
     rows = math.ceil(len(panels) / columns)
     figure = Figure(figsize=(3.6 * columns, 2.5 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)

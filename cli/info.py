@@ -1,0 +1,175 @@
+"""`gmzoo info`."""
+
+from __future__ import annotations
+
+import json
+import typing
+from pathlib import Path
+from typing import Any
+
+import click
+
+from zoo.cli.command import Command, json_option, name_argument, runs_option
+from zoo.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from zoo.registry import Resolved
+
+#: What of a model card belongs to the trained model, not to its kind.
+TRAINED = (
+    "preset",
+    "config",
+    "dataset",
+    "seed",
+    "steps",
+    "parameters",
+    "metrics",
+    "limits",
+    "command",
+    "versions",
+)
+
+
+@click.command("info", cls=Command)
+@name_argument("model", metavar="NAME-or-M")
+@runs_option
+@json_option
+def command(model: str, runs_dir: str | None, as_json: bool) -> None:
+    """Tell all about a model.
+
+    Its presets and its paper; of a trained one, its signatures and measures too.
+
+        gmzoo info vae
+        gmzoo info runs/vae-001
+        gmzoo info shipped:dcgan --json
+    """
+    from zoo.cli.output import write_json
+
+    found = described(model, runs_dir)
+    if as_json:
+        write_json(found)
+    else:
+        _write(found)
+
+
+def described(model: str, runs_dir: str | None) -> dict[str, Any]:
+    """All that is known: of the kind of model, and of the trained one that the name leads to, if any."""
+    from zoo import registry
+
+    name = model.removeprefix("shipped:").partition(":")[0]
+    if name in registry.names():
+        try:
+            resolved = registry.resolve(model, runs_dir)
+        except UsageError:
+            if name != model:  # a certain trained model was asked for
+                raise
+            resolved = None
+    else:
+        resolved = registry.resolve(model, runs_dir)
+    card = _card(resolved) if resolved else {}
+    name = card.get("model", name)
+    known = name in registry.names()
+    kind = {
+        "name": name,
+        **{
+            key: value
+            for key, value in (registry.card(name) if known else card).items()
+            if key not in TRAINED
+        },
+        "presets": registry.presets(name) if known else {},
+    }
+    for key in ("model", "schema", "signatures", "stored_parameters"):
+        kind.pop(key, None)
+    trained = {key: card[key] for key in TRAINED if key in card}
+    return {
+        **kind,
+        "path": str(resolved.path) if resolved else None,
+        "origin": resolved.origin if resolved else None,
+        **trained,
+        "signatures": card.get("signatures", {}),
+    }
+
+
+def _card(resolved: Resolved) -> dict[str, Any]:
+    """The model card; what the SavedModel itself says, where it has none; run.json of an unfinished run."""
+    path = resolved.path / "assets.extra/model_card.json"
+    if path.is_file():
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return card
+    if resolved.unfinished:
+        from zoo.runs import Run
+
+        record = Run(resolved.path).record
+        return {"model": record["model"], **{key: record[key] for key in TRAINED if key in record}}
+    from zoo.cli import startup
+
+    startup.tensorflow()
+    from zoo import sampling
+
+    loaded = sampling.load(resolved.path)
+    return {"model": loaded.name, "signatures": loaded.signatures}
+
+
+def _write(found: dict[str, Any]) -> None:
+    from zoo.cli.inputs import shown
+    from zoo.cli.output import write_table
+
+    click.echo(f"{found.get('title', found['name'])}: {found.get('summary', 'a SavedModel')}")
+    for label, key in (("family", "family"), ("likelihood", "likelihood"), ("paper", "paper")):
+        if key in found:
+            click.echo(f"{label:<12}{found[key]}")
+    if "capabilities" in found:
+        click.echo(f"{'can':<12}{', '.join(found['capabilities'])}")
+    if found["presets"]:
+        click.echo()
+        write_table(
+            ["preset", "dataset", "batch", "length", "expect"],
+            [
+                [
+                    f"{name} (default)" if name == found.get("default") else name,
+                    preset["dataset"],
+                    preset["batch_size"],
+                    f"{preset['epochs']} epochs" if "epochs" in preset else f"{preset.get('steps')} steps",
+                    preset.get("expect", ""),
+                ]
+                for name, preset in found["presets"].items()
+            ],
+        )
+    click.echo()
+    if found["path"] is None:
+        click.echo(f"None is trained here, and none came with the installation: gmzoo train {found['name']}")
+        return
+    click.echo(f"{'trained':<12}{shown(Path(found['path']))}")
+    for key in ("preset", "steps", "seed", "parameters", "command"):
+        if found.get(key) is not None:
+            value = found[key]
+            click.echo(f"{key:<12}{value:,}" if isinstance(value, int) else f"{key:<12}{value}")
+    if "spec" in found.get("dataset", {}):
+        click.echo(f"{'dataset':<12}{found['dataset']['spec']}")
+    for name, metric in found.get("metrics", {}).items():
+        click.echo(f"{'measured':<12}{name} {measure(metric)}, {metric.get('kind', '')}")
+    if found["signatures"]:
+        click.echo()
+        write_table(
+            ["signature", "inputs", "outputs"],
+            [
+                [name, tensors(each["inputs"]), tensors(each["outputs"])]
+                for name, each in found["signatures"].items()
+            ],
+        )
+
+
+def measure(metric: dict[str, Any]) -> str:
+    """`-88.3 +- 0.2 nats`."""
+    if metric.get("value") is None:
+        return "not finite"
+    error = f" +- {metric['standard_error']:.2g}" if metric.get("standard_error") else ""
+    return f"{metric['value']:.4g}{error} {metric.get('unit', '')}".strip()
+
+
+def tensors(specs: dict[str, Any]) -> str:
+    """`image float32 [N, 28, 28, 1]`, several with commas."""
+    return ", ".join(
+        f"{name} {spec['dtype']} [{', '.join('N' if size is None else str(size) for size in spec['shape'])}]"
+        for name, spec in specs.items()
+    )

@@ -1,0 +1,229 @@
+"""What the user types, as values: seeds, labels, codes; and the model and the data to work on."""
+
+from __future__ import annotations
+
+import logging
+import re
+import typing
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.cli import startup
+from zoo.errors import UsageError, nearest
+
+if typing.TYPE_CHECKING:
+    from zoo.data import Data
+    from zoo.sampling import LoadedModel
+
+log = logging.getLogger("gmzoo")
+
+LARGEST_SEED = 2**63 - 1
+#: More seeds than this in one line are a slip of the finger.
+MOST = 10_000_000
+
+
+def load_model(model: str, runs_dir: str | None) -> LoadedModel:
+    """The model that `--model` names, loaded; the choice is told."""
+    from zoo import registry
+
+    resolved = registry.resolve(model, runs_dir)  # an unknown name is told before TensorFlow is waited for
+    startup.tensorflow()
+    import zoo
+
+    loaded = zoo.load(model, runs_dir)
+    origin = {"shipped": "the shipped model", "run": "the run", "path": "the SavedModel"}[resolved.origin]
+    log.info("using %s %s", origin, shown(resolved.path))
+    return loaded
+
+
+def shown(path: Path) -> str:
+    """A path as the user would type it: relative where it lies below the present folder."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def require(model: LoadedModel, signature: str) -> None:
+    """Raises UsageError, saying which models can, where this one has no such signature."""
+    if signature not in model.signatures:
+        model.run(signature)
+
+
+def load_data(
+    model: LoadedModel, signature: str, *, data: str | None, split: str | None, **options: Any
+) -> Data:
+    """The data of a command, converted to the examples that a signature of the model takes.
+
+    Args:
+        model: what will read the data.
+        signature: the one that will read it; its input says the shape.
+        data: the spec; the set that the model was trained on, where it is None.
+        split: which part; the test part, or everything of a local source without one, where it is None.
+        **options: limit, skip_bad, data_dir.
+
+    Raises:
+        UsageError: the data lacks what the model needs, or has another shape.
+    """
+    import zoo.data
+
+    trained_on = model.card.get("dataset", {})
+    if data is None:
+        data = trained_on.get("spec")
+        if data is None:
+            raise UsageError("Which data? Name it: --data SPEC (`gmzoo datasets` lists named sets).")
+    split = split or zoo.data.default_split(data)
+    log.info("data: %s, split %s", data, split)
+    shape = model.signatures[signature]["inputs"][model.modality]["shape"][1:]
+    if model.modality == "image":
+        height, width, channels = shape
+        options |= {"image_size": height if height == width else None, "channels": channels}
+    found = zoo.data.load(data, split, **options)
+    found.require(model.modality)
+    if list(found.fields[model.modality].shape[1:]) != list(shape):
+        wanted, got = (" x ".join(map(str, each)) for each in (shape, found.fields[model.modality].shape[1:]))
+        raise UsageError(f"{model.name} takes examples of {wanted}, and those of {data} are {got}.")
+    levels = trained_on.get("levels")
+    if levels and found.info.levels and levels != found.info.levels:
+        log.info(
+            "%s was trained on images of %d levels; these have %d", model.name, levels, found.info.levels
+        )
+    if found.info.fingerprint == trained_on.get("fingerprint") and split in ("train", "all"):
+        log.warning(
+            "%s was trained on examples of this split: the result says little about new ones", model.name
+        )
+    return found
+
+
+def in_chunks(model: LoadedModel, data: Data) -> Iterator[np.ndarray]:
+    """The examples of the data in order, as many at a time as a signature runs on."""
+    from zoo.data import in_order
+    from zoo.sampling import CHUNK
+
+    for batch in in_order(data, CHUNK):
+        yield batch[model.modality]
+
+
+def parse_seeds(seeds: str | None, count: int | None, first: int | None) -> np.ndarray:
+    """The seeds of `--seeds`, or of `-n` and `--seed`.
+
+    Returns:
+        int64 [N], in the order given.
+
+    Raises:
+        UsageError: both were given, or they cannot be read.
+    """
+    if seeds is not None:
+        if count is not None or first is not None:
+            raise UsageError("--seeds says all seeds: leave out -n and --seed.")
+        return np.concatenate([np.arange(a, b + 1) for a, b in _ranges(seeds, "--seeds")])
+    first, count = first or 0, count or 64
+    _check(first + count - 1, count, "--seed")
+    return np.arange(first, first + count, dtype=np.int64)
+
+
+def parse_pair(text: str, option: str) -> tuple[int, int]:
+    """`3,8` as two whole numbers.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    match = re.fullmatch(r"\s*(\d+)\s*,\s*(\d+)\s*", text)
+    if not match:
+        raise UsageError(f"{option} {text!r}: use two whole numbers from 0, as in {option} 3,8.")
+    _check(max(int(match[1]), int(match[2])), 2, option)
+    return int(match[1]), int(match[2])
+
+
+def _ranges(text: str, option: str) -> list[tuple[int, int]]:
+    """`0-63,70` as inclusive ranges."""
+    found = []
+    for part in text.split(","):
+        match = re.fullmatch(r"\s*(\d+)\s*(?:-\s*(\d+)\s*)?", part)
+        if not match:
+            raise UsageError(f"{option} {text!r}: use whole numbers from 0 and ranges, as in 0-63,70.")
+        low, high = int(match[1]), int(match[2] or match[1])
+        if high < low:
+            raise UsageError(f"{option} {text!r}: the range {part.strip()} runs backwards.")
+        found.append((low, high))
+    _check(max(high for _, high in found), sum(high - low + 1 for low, high in found), option)
+    return found
+
+
+def _check(highest: int, count: int, option: str) -> None:
+    if highest > LARGEST_SEED:
+        raise UsageError(f"{option}: a seed is at most {LARGEST_SEED}.")
+    if count > MOST:
+        raise UsageError(f"{option}: at most {MOST:,} at a time.")
+
+
+def parse_labels(text: str, class_names: typing.Sequence[str]) -> np.ndarray:
+    """`3`, a class name, `0-9`, or several with commas.
+
+    Returns:
+        int64 [K], to be cycled.
+
+    Raises:
+        UsageError: no such class; the nearest names are offered.
+    """
+    if text in class_names:
+        return np.array([class_names.index(text)])
+    found: list[int] = []
+    for part in text.split(","):
+        if part.strip() in class_names:
+            found.append(class_names.index(part.strip()))
+        elif re.fullmatch(r"[\d\s-]+", part):
+            found += [label for low, high in _ranges(part, "--label") for label in range(low, high + 1)]
+        else:
+            known = f"; classes: {', '.join(class_names)}" if 0 < len(class_names) <= 30 else ""
+            raise UsageError(f"no class {part.strip()!r}{known}.{nearest(part.strip(), class_names)}")
+    return np.array(found)
+
+
+def parse_code(text: str, size: int) -> dict[int, float]:
+    """`0=3,1=-1.5` as index -> value.
+
+    Args:
+        text: what was typed.
+        size: d, the length of the code.
+
+    Raises:
+        UsageError: it cannot be read, or an index is beyond the code.
+    """
+    found = {}
+    for part in text.split(","):
+        index, _, value = part.partition("=")
+        try:
+            found[int(index)] = float(value)
+        except ValueError:
+            raise UsageError(f'--code {text!r}: use index=value, as in --code "0=3,1=-1.5".') from None
+    if wrong := [index for index in found if not 0 <= index < size]:
+        raise UsageError(f"--code: the code has the indices 0 to {size - 1}, not {wrong[0]}.")
+    return found
+
+
+def parse_settings(settings: typing.Sequence[str]) -> dict[str, Any]:
+    """`KEY=VALUE` pairs, the values as YAML reads them.
+
+    Raises:
+        UsageError: one has no `=`, or no YAML behind it.
+    """
+    import yaml
+
+    found = {}
+    for each in settings:
+        key, equals, text = each.partition("=")
+        if not equals or not key.strip():
+            raise UsageError(f"--set {each!r}: use KEY=VALUE, as in --set learning_rate=1e-3.")
+        try:
+            value = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"--set {each!r}: the value cannot be read as YAML.") from None
+        # YAML 1.1 takes 1e-3 for text, since it has no dot.
+        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value):
+            value = float(value)
+        found[key.strip()] = value
+    return found

@@ -1,0 +1,63 @@
+"""`gmzoo reconstruct`."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from typing import Any
+
+import click
+
+from zoo.cli.command import Command, data_options, model_options, out_options, split_option
+
+log = logging.getLogger("gmzoo")
+
+#: Pairs in a picture: without --limit, and at most.
+SHOWN, MOST = 32, 1024
+
+
+@click.command("reconstruct", cls=Command)
+@model_options
+@data_options
+@split_option
+@out_options
+def command(model: str, runs_dir: str | None, out: str | None, force: bool, **source: Any) -> None:
+    """Encode examples and decode them again.
+
+    It shows how much the code keeps.
+
+    Writes a .png that shows each example with its reconstruction below (the first 32 without --limit), or an
+    .npz that holds `image` and `reconstruction`, each [N, H, W, C], of all.
+
+        gmzoo reconstruct --model vae --data glyphs
+        gmzoo reconstruct --model vae --data folder:scans --limit 16 --out pairs.png
+    """
+    import numpy as np
+
+    from zoo.cli import inputs, output
+    from zoo.cli.progress import follow
+    from zoo.data.order import rows
+    from zoo.reports import pictures
+
+    path = output.check_out(out, force, (".png", ".npz"))
+    loaded = inputs.load_model(model, runs_dir)
+    inputs.require(loaded, "reconstruct")
+    picture = path is None or path.suffix.lower() == ".png"
+    data = inputs.load_data(loaded, "reconstruct", **source)
+    if picture:
+        most = min(source["limit"] or SHOWN, MOST)
+        if source["limit"] and source["limit"] > MOST:
+            log.warning("a picture shows at most %d pairs (--out NAME.npz takes all)", MOST)
+        data = dataclasses.replace(data, fields={name: array[:most] for name, array in data.fields.items()})
+    path = path or output.free_name(f"{loaded.name}-reconstructions", ".png")
+    count = len(data)
+    again = follow((loaded.reconstruct(x) for x in inputs.in_chunks(loaded, data)), count, "reconstructing")
+    if picture:
+        pictures.write_picture(
+            pictures.pairs(rows(data, slice(None))["image"], np.concatenate([*again])), path
+        )
+    else:
+        output.write_npz(
+            path, {loaded.modality: (count, inputs.in_chunks(loaded, data)), "reconstruction": (count, again)}
+        )
+    click.echo(path)

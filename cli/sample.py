@@ -1,0 +1,64 @@
+"""`gmzoo sample`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from zoo.cli.command import Command, model_options, out_options
+
+
+@click.command("sample", cls=Command)
+@model_options
+@click.option("-n", "count", type=click.IntRange(min=1), help="How many.  [default: 64]")
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="The first seed; the others follow it.  [default: 0]"
+)
+@click.option("--seeds", metavar="LIST", help="These seeds, as in 0-63,70, instead of -n and --seed.")
+@click.option("--label", help="A class: its number, its name, or several to take turns, as in 0-9.")
+@click.option("--prompt", help="A text to draw from.")
+@click.option("--prompt-file", type=click.Path(dir_okay=False), help="Texts to take turns, one a line.")
+@click.option(
+    "--code", metavar="INDEX=VALUE,...", help="Values of the code; the rest of it comes from the seed."
+)
+@click.option(
+    "--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: likelier, less varied."
+)
+@click.option("--top-k", type=click.IntRange(min=1), help="Draw among the K likeliest values only.")
+@out_options
+def command(
+    model: str,
+    runs_dir: str | None,
+    count: int | None,
+    seed: int | None,
+    seeds: str | None,
+    out: str | None,
+    force: bool,
+    **wanted: Any,
+) -> None:
+    """Draw examples.
+
+    A seed gives one example, the same whenever it is drawn.
+
+    The ending of --out says what is written: .png a grid, .gif a film, .npz arrays (image, seed), .csv or
+    .txt lines, a folder one file each.
+
+        gmzoo sample --model vae
+        gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
+        gmzoo sample --model dcgan --seeds 0-63,70 --out samples.npz
+        gmzoo sample --model runs/dcgan-003 --label 0-9 -n 100 --out digits/
+    """
+    from zoo.cli import inputs, output, samples
+
+    chosen = inputs.parse_seeds(seeds, count, seed)
+    path = output.check_out(out, force, samples.ALL_ENDINGS)
+    prompts = samples.read_prompts(wanted.pop("prompt"), wanted.pop("prompt_file"))
+    loaded = inputs.load_model(model, runs_dir)
+    endings = samples.ENDINGS[loaded.modality]
+    output.check_out(out, True, endings)
+    path = path or output.free_name(f"{loaded.name}-samples", endings[0])
+    chosen = samples.limited(loaded, chosen, output.ending(out or path))
+    pieces = samples.drawn(loaded, chosen, prompts=prompts, **wanted)
+    samples.write(path, output.ending(out or path), loaded, chosen, pieces)
+    click.echo(path)

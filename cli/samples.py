@@ -1,0 +1,161 @@
+"""Samples: drawn under what the user asked for, and written as the ending of the output says."""
+
+from __future__ import annotations
+
+import io
+import itertools
+import logging
+import typing
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from zoo.cli import output
+from zoo.cli.inputs import parse_code, parse_labels
+from zoo.cli.progress import follow
+from zoo.errors import UsageError
+from zoo.reports import pictures
+
+if typing.TYPE_CHECKING:
+    from zoo.sampling import LoadedModel
+
+log = logging.getLogger("gmzoo")
+
+#: What can be written of which kind of example; the first without --out.
+ENDINGS = {
+    "image": (".png", ".gif", ".npz", ".csv", output.FOLDER),
+    "features": (".csv", ".npz"),
+    "tokens": (".csv", ".npz"),
+    "text": (".txt", ".csv", output.FOLDER),
+}
+ALL_ENDINGS = list(dict.fromkeys(itertools.chain(*ENDINGS.values())))
+#: No more pixels and images in one grid, and no more frames in one film.
+GRID_PIXELS, GRID_IMAGES, FRAMES = 2**24, 4096, 512
+
+
+def read_prompts(prompt: str | None, file: str | None) -> list[str] | None:
+    """The texts of `--prompt` or `--prompt-file`; None without either."""
+    if prompt is not None and file is not None:
+        raise UsageError("Give --prompt or --prompt-file, not both.")
+    if file is None:
+        return None if prompt is None else [prompt]
+    try:
+        lines = Path(file).read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"--prompt-file {file} cannot be read: {error}.") from None
+    if not (found := [line.strip() for line in lines if line.strip()]):
+        raise UsageError(f"--prompt-file {file} holds no text.")
+    return found
+
+
+def limited(model: LoadedModel, seeds: np.ndarray, ending: str) -> np.ndarray:
+    """The seeds that a picture has room for; says what was left out."""
+    most = len(seeds)
+    if ending == ".png":
+        height, width = example_shape(model)[:2]
+        most = min(GRID_IMAGES, max(64, GRID_PIXELS // (height * width)))
+    if ending == ".gif":
+        most = FRAMES
+    if len(seeds) > most:
+        what = {".png": "grid", ".gif": "film"}[ending]
+        log.warning(
+            "a %s shows at most %s: drawing the first of %s (--out NAME.npz takes all)",
+            what, f"{most:,}", f"{len(seeds):,}",
+        )  # fmt: skip
+    return seeds[:most]
+
+
+def example_shape(model: LoadedModel) -> list[int]:
+    """The shape of one example."""
+    drawing = "sample" if "sample" in model.signatures else "sample_with"
+    shape: list[int] = model.signatures[drawing]["outputs"][model.modality]["shape"][1:]
+    return shape
+
+
+def drawn(
+    model: LoadedModel,
+    seeds: np.ndarray,
+    *,
+    label: str | None,
+    prompts: list[str] | None,
+    code: str | None,
+    temperature: float | None,
+    top_k: int | None,
+) -> Iterator[np.ndarray]:
+    """The examples of the seeds under the conditions that were given.
+
+    Raises:
+        UsageError: the model lacks one.
+    """
+    count = len(seeds)
+    conditions: dict[str, Any] = {}
+    if label is not None:
+        names = model.card.get("dataset", {}).get("class_names", ())
+        conditions["label"] = np.resize(
+            parse_labels(label, names) if "label" in model.conditions else [0], count
+        )
+    if prompts is not None:
+        conditions["prompt"] = np.resize(np.array(prompts, object), count)
+    if temperature is not None or (conditions and "temperature" in model.conditions):
+        conditions["temperature"] = temperature or 1.0
+    if top_k is not None:
+        conditions["top_k"] = top_k
+    if code is None:
+        return model.iter_samples(seeds, **conditions)
+    if conditions:
+        raise UsageError("--code says all of the code: leave out other conditions.")
+    return _decoded(model, seeds, parse_code(code, model.prior(seeds[:1]).shape[1]))
+
+
+def _decoded(model: LoadedModel, seeds: np.ndarray, values: dict[int, float]) -> Iterator[np.ndarray]:
+    """The examples of prior codes with some values replaced."""
+    from zoo.sampling import CHUNK
+
+    for start in range(0, len(seeds), CHUNK):
+        codes = model.prior(seeds[start : start + CHUNK])
+        for index, value in values.items():
+            codes[:, index] = value
+        yield model.decode(codes)
+
+
+def write(
+    path: Path, ending: str, model: LoadedModel, seeds: np.ndarray, pieces: Iterable[np.ndarray]
+) -> None:
+    """Writes examples [.., ...] as they come, in the form that the ending says."""
+    count = len(seeds)
+    followed = follow(pieces, count, "sampling")
+    rows = (row for piece in followed for row in piece)
+    if ending == ".png":
+        pictures.write_picture(pictures.grid(np.concatenate([*followed])), path)
+    elif ending == ".gif":
+        pictures.gif((pictures.grid(row[None], gap=0) for row in rows), path, ms=250)
+    elif ending == ".npz":
+        output.write_npz(path, {model.modality: (count, followed), "seed": (count, [seeds])})
+    elif ending == ".csv":
+        size = int(np.prod(example_shape(model), dtype=int))
+        header = ["seed", *(f"{model.modality}{index}" for index in range(size))]
+        values = ([_text(value) for value in np.reshape(row, -1).tolist()] for row in rows)
+        output.write_csv(path, header, ([seed, *value] for seed, value in zip(seeds, values, strict=True)))
+    elif ending == ".txt":
+        output.write_lines(path, (_text(row) for row in rows))
+    else:
+        output.write_folder(path, _files(seeds, rows, model.modality))
+
+
+def _text(row: Any) -> str:
+    return row.decode("utf-8", "replace") if isinstance(row, bytes) else str(row)
+
+
+def _files(seeds: np.ndarray, rows: Iterable[Any], modality: str) -> Iterator[tuple[str, bytes]]:
+    """A file for each example, named by its place and its seed."""
+    digits = len(str(len(seeds) - 1))
+    for index, (seed, row) in enumerate(zip(seeds, rows, strict=True)):
+        name = f"{index:0{digits}d}-seed-{seed}"
+        if modality == "image":
+            buffer = io.BytesIO()
+            pictures.picture(row).save(buffer, "PNG")
+            yield f"{name}.png", buffer.getvalue()
+        else:
+            yield f"{name}.txt", _text(row).encode()

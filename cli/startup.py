@@ -1,0 +1,86 @@
+"""What a process of the command line begins with: plain lines for messages, and a quiet TensorFlow."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+
+import click
+
+log = logging.getLogger("gmzoo")
+
+
+class Lines(logging.Handler):
+    """Messages of the library as plain lines on stderr.
+
+    Attributes:
+        write: prints a line; a progress bar that is on the screen puts its own here.
+    """
+
+    write: Callable[[str], None] = staticmethod(lambda text: click.echo(text, err=True))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        prefix = "Warning: " if record.levelno >= logging.WARNING else ""
+        Lines.write(prefix + record.getMessage())
+
+
+@contextlib.contextmanager
+def process(debug: bool) -> Iterator[None]:
+    """The surroundings of one command line.
+
+    Args:
+        debug: let Python warnings and what TensorFlow says through.
+    """
+    handler = Lines()
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False
+    if debug:
+        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
+    try:
+        with warnings.catch_warnings():
+            if not debug and not sys.warnoptions:
+                warnings.simplefilter("ignore")
+            yield
+    finally:
+        log.removeHandler(handler)
+        log.level, log.propagate = before
+
+
+def tensorflow() -> None:
+    """Imports TensorFlow without the lines that it writes to stderr; they are shown if that fails."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with held_back() if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0" else contextlib.nullcontext():
+        import tensorflow as tf
+
+        tf.get_logger().setLevel(logging.ERROR)
+        logging.getLogger("absl").setLevel(logging.ERROR)
+
+
+@contextlib.contextmanager
+def held_back() -> Iterator[None]:
+    """Keeps what native code writes to stderr (file descriptor 2) and shows it only if the block raises."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # stderr is closed: nobody would see it
+        yield
+        return
+    with tempfile.TemporaryFile() as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            file.seek(0)
+            os.write(kept, file.read())
+            raise
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)

@@ -1,0 +1,108 @@
+"""`gmzoo train`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Any
+
+import click
+
+from zoo.cli.command import Command, data_options, name_argument, preset_option, runs_option
+
+
+@click.command("train", cls=Command)
+@name_argument("name")
+@preset_option
+@data_options
+@click.option("--image-size", type=click.IntRange(min=1), help="Resize images to this height and width.")
+@click.option("--epochs", type=click.IntRange(min=1), help="How many epochs in all.")
+@click.option("--steps", type=click.IntRange(min=1), help="How many steps in all, instead of --epochs.")
+@click.option("--batch-size", type=click.IntRange(min=1), help="Examples a step.")
+@click.option(
+    "--set",
+    "settings",
+    metavar="KEY=VALUE",
+    multiple=True,
+    help="Another value of an option of the model, of learning_rate, or of an optimizer (TURN.KEY=VALUE). "
+    "Several times for several.",
+)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all randomness.")
+@click.option("--init-from", metavar="M", help="Begin with the weights of another model, wherever they fit.")
+@click.option("--run-dir", type=click.Path(file_okay=False), help="This run directory and no other.")
+@runs_option
+@click.option("--new", is_flag=True, help="Start afresh, also where an equal run could be resumed.")
+@click.option(
+    "--strategy",
+    type=click.Choice(["auto", "one", "mirrored", "multi-worker"]),
+    default="auto",
+    show_default=True,
+    help="On which devices: auto takes all GPUs.",
+)
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
+    help="Of the computation; the preset's without it.",
+)
+@click.option(
+    "--jit/--no-jit", default=None, help="Compile with XLA, or not; as the preset says without either."
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+def command(
+    name: str,
+    data: str | None,
+    settings: tuple[str, ...],
+    runs_dir: str | None,
+    dry_run: bool,
+    **options: Any,
+) -> None:
+    """Train a model, or go on with a run that was stopped.
+
+    Without options it takes the model's default preset, which needs minutes and no download. The same line
+    again resumes the newest run with these settings. Ctrl-C saves first.
+
+        gmzoo train dcgan
+        gmzoo train vae --preset mnist --set code_size=8
+        gmzoo train dcgan --data folder:my-images --image-size 32 --epochs 20
+        gmzoo train nade --dry-run
+    """
+    from zoo import registry
+    from zoo.cli import startup
+    from zoo.cli.inputs import parse_settings, shown
+    from zoo.cli.progress import TrainingProgress
+
+    values = parse_settings(settings)
+    registry.preset(name, options["preset"])  # unknown names are told before TensorFlow is waited for
+    startup.tensorflow()
+    from zoo.callbacks import Stopped
+    from zoo.training import train
+
+    with TrainingProgress() as progress:
+        try:
+            run = train(
+                name,
+                dataset=data,
+                settings=values,
+                runs=runs_dir,
+                dry_run=dry_run,
+                progress=progress,
+                **options,
+            )
+        except Stopped as stopped:
+            progress.message(f"Stopped at step {stopped.step}; everything is saved. Go on with: {resuming()}")
+            sys.exit(stopped.code)
+    if run is not None:
+        _write_result(run, shown(run.path))
+
+
+def resuming() -> str:
+    """The line that goes on with this run: the present one, unless it says to start afresh."""
+    return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
+
+
+def _write_result(run: Any, path: str) -> None:
+    from zoo.cli.info import measure
+
+    for name, metric in (run.record.get("result") or {}).items():
+        click.echo(f"{name} {measure(metric)} ({metric['kind']}, {metric['receipt']['split']} split)")
+    click.echo(path)
