@@ -72,8 +72,9 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
         UsageError: naming the file and what is wrong with it.
     """
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            if not isinstance(archive, np.lib.npyio.NpzFile):
+        with path.open("rb") as stream:
+            archive = np.load(stream, allow_pickle=False)
+            if isinstance(archive, np.ndarray):
                 raise UsageError(
                     f"{path} is one bare array (.npy): save it with np.savez(PATH, image=array)."
                 )
@@ -98,9 +99,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
             f"{path} holds {', '.join(unknown)}, which is not known: keys are {', '.join(KEYS)}."
         )
     image = arrays["image"]
-    levels = int(arrays["levels"]) if "levels" in arrays and arrays["levels"].size == 1 else 256
-    if not 2 <= levels <= 256:
-        raise UsageError(f"{path}: `levels` must be from 2 to 256, not {levels}.")
+    given = arrays.get("levels", np.array(256))
+    if given.size != 1 or given.dtype.kind not in "iu" or not 2 <= given.item() <= 256:
+        raise UsageError(f"{path}: `levels` must be one integer from 2 to 256, not {given}.")
+    levels = int(given.item())
     image = check_images(path, image, levels, "levels" in arrays)
     fields = {"image": image}
     if "label" in arrays:

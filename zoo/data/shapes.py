@@ -117,8 +117,10 @@ def counterparts(name: str, split: str, style: str) -> Iterator[np.ndarray]:
 def caption(scene: np.ndarray) -> str:
     """What a picture shows, e.g. "a small red star at the top left"; style and background are left open."""
     shape, colour, size, place = (
-        tuple(names)[number]
-        for names, number in zip((SHAPES, COLOURS, SIZES, PLACES), scene[:4], strict=True)
+        names[number]
+        for names, number in zip(
+            (SHAPES, tuple(COLOURS), tuple(SIZES), tuple(PLACES)), scene[:4], strict=True
+        )
     )
     return f"a {size} {colour} {shape} {place}"
 

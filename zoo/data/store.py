@@ -22,7 +22,15 @@ from zoo.data.dataset import Info
 from zoo.errors import ZooError
 from zoo.files import lock
 
-CANNOT_WRITE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR)
+CANNOT_WRITE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.EPERM,
+    errno.ENOTDIR,
+    errno.EEXIST,
+)
 
 
 def data_folder(data_dir: str | os.PathLike[str] | None = None) -> Path:
