@@ -112,7 +112,7 @@ def test_a_model_on_several_devices_serves_on_one(tmp_path):
 def test_a_conditional_model_has_both_samplers(tmp_path):
     model = make("dcgan", classes=3)
     loaded = sampling.load(export(model, tmp_path / "1", {"model": "dcgan"}))
-    assert list(loaded.signatures["sample_with"]["inputs"]) == ["seed", "label"]
+    assert list(loaded.signatures["sample_with"]["inputs"]) == ["label", "seed"]
     labels = np.array([0, 1, 2, 2, 0])
     drawn = model.sample_with(RowNoise(SEEDS), label=tf.constant(labels))
     np.testing.assert_allclose(loaded.sample(SEEDS, label=labels), drawn, atol=1e-5)

@@ -145,11 +145,9 @@ def test_a_reconstruction_decodes_the_mean_code(vae):
 
 def test_a_model_without_a_likelihood_says_which_have_one(gan):
     assert gan.kind is None
-    with pytest.raises(
-        UsageError, match=r"gan has no likelihood: it is implicit. Models that can score: .*va"
-    ):
+    with pytest.raises(UsageError, match=r"gan has no likelihood: it is implicit\. .* can score: .*vae"):
         gan.log_prob(IMAGES)
-    with pytest.raises(UsageError, match=r"gan cannot encode. Models that can encode: .*vae"):
+    with pytest.raises(UsageError, match=r"gan cannot encode\. Models that can encode: .*vae"):
         gan.encode(IMAGES)
 
 

@@ -26,6 +26,8 @@ from zoo.errors import UsageError, ZooError
 
 #: Rows that a signature runs on at a time.
 CHUNK = 64
+#: What an example can be: the name of the tensor that holds it.
+MODALITIES = ("image", "features", "text", "tokens")
 
 Seeds = Sequence[int] | np.ndarray
 
@@ -67,7 +69,8 @@ class LoadedModel:
         self._loaded = tf.saved_model.load(str(path))  # holds the variables that its functions read
         self._functions = dict(self._loaded.signatures)
         self._inputs = {
-            name: function.structured_input_signature[1] for name, function in self._functions.items()
+            name: dict(sorted(function.structured_input_signature[1].items()))
+            for name, function in self._functions.items()
         }
         self.signatures = {
             name: {"inputs": _table(self._inputs[name]), "outputs": _table(function.structured_outputs)}
@@ -79,13 +82,10 @@ class LoadedModel:
     @functools.cached_property
     def modality(self) -> str:
         """What an example is: image, features, text or tokens."""
-        drawing = next(
-            (each for each in ("sample", "sample_with", "decode") if each in self.signatures), None
-        )
-        if drawing:
-            return next(iter(self.signatures[drawing]["outputs"]))
-        scoring = next(each for each in ("log_prob", "encode") if each in self.signatures)
-        return next(iter(self.signatures[scoring]["inputs"]))
+        outputs, inputs = ("sample", "sample_with"), ("log_prob", "encode")
+        places = [*((name, "outputs") for name in outputs), *((name, "inputs") for name in inputs)]
+        tables = [self.signatures[name][side] for name, side in places if name in self.signatures]
+        return next(name for table in tables for name in MODALITIES if name in table)
 
     @property
     def conditions(self) -> tuple[str, ...]:
