@@ -1,0 +1,249 @@
+"""The recursion of NADE in blocks: every conditional of an autoregressive hidden layer in O(D H) a row.
+
+Hidden state d of a row sees the dimensions before d:
+
+    h_d = act(c + sum_{j < d} x_j W_j)        parameters_d = V_d h_d
+
+Where x_j = 0 the state does not change. A *run* is a stretch of dimensions over which a row's state stands still;
+it starts at the beginning of a block and after every x_j that is not 0. The kernel computes one state a run,
+not one a dimension: on binarized MNIST, where 13 % of the pixels are 1, an eighth of the work. It is exact
+for any real x: where no value is 0, every dimension is its own run.
+
+The dimensions are taken in blocks of T. Activations at the start of a block are carried to the next; inside a
+block all is matrix products over its R runs, so that a step of the loop keeps a CPU or GPU busy.
+
+Shapes: B rows, D dimensions, H hidden units, O parameters a dimension, T dimensions a block, R runs in a block.
+
+References:
+    Larochelle, Murray: The Neural Autoregressive Distribution Estimator, AISTATS 2011, algorithm 1.
+    Uria et al.: Neural Autoregressive Distribution Estimation, arXiv 1605.02226, section 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Literal, NamedTuple
+
+import tensorflow as tf
+
+Activation = Literal["sigmoid", "relu"]
+Memory = Literal["stored", "recomputed"]
+
+# Dimensions a block, measured: longer blocks waste products on states that a dimension does not see.
+BLOCK = 28
+# Dimensions a block in sampling, where the steps of a block are unrolled.
+SAMPLING_BLOCK = 14
+
+ACTIVATIONS: dict[str, tuple[Callable[..., tf.Tensor], Callable[..., tf.Tensor]]] = {
+    "sigmoid": (tf.sigmoid, lambda h, upstream: tf.raw_ops.SigmoidGrad(y=h, dy=upstream)),
+    "relu": (tf.nn.relu, lambda h, upstream: tf.raw_ops.ReluGrad(features=h, gradients=upstream)),
+}
+
+
+class Runs(NamedTuple):
+    """The runs of one block.
+
+    Attributes:
+        row: int32 [R], the row that a run belongs to, ascending.
+        before: [R, T], the row's values before the run, 0 from its start on.
+        run_of: int32 [B, T], the run that each dimension of each row lies in.
+    """
+
+    row: tf.Tensor
+    before: tf.Tensor
+    run_of: tf.Tensor
+
+
+def conditionals(
+    x: tf.Tensor,
+    W: tf.Tensor,
+    c: tf.Tensor,
+    V: tf.Tensor,
+    *,
+    activation: Activation = "sigmoid",
+    memory: Memory = "stored",
+    fixed_shapes: bool = False,
+    block: int = BLOCK,
+) -> tf.Tensor:
+    """The parameters of p(x_d | x_1 .. x_{d-1}) for every d.
+
+    The gradient is exact for W, c and V; x is data, no gradient flows to it.
+
+    Args:
+        x: float32 [B, D], in the order of the factorisation.
+        W: [D, H], the weights from x into the hidden states.
+        c: [H], the hidden bias.
+        V: [D, O, H], the weights out of the hidden states.
+        activation: of the hidden states.
+        memory: what is kept for the gradient: "stored" keeps every hidden state, at most B D H numbers;
+            "recomputed" keeps the activations at the start of each block and computes a block's states again,
+            so that no more than B T H numbers of states are held for each block in work.
+        fixed_shapes: makes every dimension its own run, for XLA, which needs shapes that do not depend on values.
+        block: T; D need not be a multiple of it.
+
+    Returns:
+        [B, D, O].
+    """
+    act, act_gradient = ACTIVATIONS[activation]
+    (D, H), O = W.shape, V.shape[1]
+    T = min(block, D)
+    blocks = -(-D // T)
+    rows = tf.shape(x)[0]
+
+    def runs(x_block: tf.Tensor) -> Runs:
+        if fixed_shapes:
+            run_of = tf.reshape(tf.range(rows * T), (rows, T))
+            row, first = tf.reshape(run_of // T, (-1,)), tf.reshape(run_of % T, (-1,))
+        else:
+            starts = tf.concat([tf.ones((rows, 1), tf.bool), x_block[:, :-1] != 0], 1)
+            run_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(starts, (-1,)), tf.int32)) - 1, (rows, T))
+            row, first = tf.unstack(tf.cast(tf.where(starts), tf.int32), axis=1)
+        seen = tf.range(T) < first[:, None]
+        return Runs(row, tf.where(seen, tf.gather(x_block, row), 0.0), run_of)
+
+    def states(start: tf.Tensor, W_block: tf.Tensor, run: Runs) -> tf.Tensor:
+        """Hidden states [R, H] from the activations at the block's start [B, H]."""
+        return act(tf.gather(start, run.row) + run.before @ W_block)
+
+    @tf.custom_gradient
+    def kernel(x: tf.Tensor, W: tf.Tensor, c: tf.Tensor, V: tf.Tensor):
+        x_blocks = _row_blocks(x, T)  # [blocks, B, T]
+        W_blocks = _blocks(W, T)  # [blocks, T, H]
+        V_blocks = _blocks(V, T)  # [blocks, T, O, H]
+
+        def forward(index, start, kept, parameters):
+            x_block, W_block = x_blocks[index], W_blocks[index]
+            run = runs(x_block)
+            h = states(start, W_block, run)
+            every = tf.matmul(h, tf.reshape(V_blocks[index], (T * O, H)), transpose_b=True)  # [R, T O]
+            chosen = tf.gather(tf.reshape(every, (-1, O)), run.run_of * T + tf.range(T))  # [B, T, O]
+            kept = kept.write(index, h if memory == "stored" else start)
+            return index + 1, start + x_block @ W_block, kept, parameters.write(index, chosen)
+
+        start = tf.broadcast_to(c, (rows, H))
+        kept = tf.TensorArray(x.dtype, blocks, element_shape=(None, H), infer_shape=False, clear_after_read=False)
+        parameters = tf.TensorArray(x.dtype, blocks, element_shape=(None, T, O))
+        _, _, kept, parameters = tf.while_loop(
+            lambda index, *_: index < blocks, forward, (0, start, kept, parameters), parallel_iterations=2
+        )
+        joined = tf.reshape(tf.transpose(parameters.stack(), (1, 0, 2, 3)), (rows, blocks * T, O))
+
+        def gradient(upstream: tf.Tensor):
+            upstream_blocks = _row_blocks(upstream, T)  # [blocks, B, T, O]
+
+            def backward(index, later, W_gradient, V_gradient):
+                x_block, W_block = x_blocks[index], W_blocks[index]
+                run = runs(x_block)
+                h = kept.read(index)
+                if memory == "recomputed":
+                    h = states(h, W_block, run)
+                here = tf.gather(run.run_of, run.row) == tf.range(tf.shape(run.row)[0])[:, None]  # [R, T]
+                seen = tf.where(here[:, :, None], tf.gather(upstream_blocks[index], run.row), 0.0)
+                seen = tf.reshape(seen, (-1, T * O))
+                a_gradient = act_gradient(h, seen @ tf.reshape(V_blocks[index], (T * O, H)))  # [R, H]
+                V_gradient = V_gradient.write(
+                    index, tf.reshape(tf.matmul(seen, h, transpose_a=True), (T, O, H))
+                )
+                W_gradient = W_gradient.write(
+                    index,
+                    tf.matmul(run.before, a_gradient, transpose_a=True)
+                    + tf.matmul(x_block, later, transpose_a=True),
+                )
+                if fixed_shapes:
+                    here_sum = tf.reduce_sum(tf.reshape(a_gradient, (rows, T, H)), 1)
+                else:
+                    here_sum = tf.math.segment_sum(a_gradient, run.row)
+                return index - 1, later + here_sum, W_gradient, V_gradient
+
+            # `later` [B, H]: the gradient of the activations summed over all blocks after this one.
+            _, later, W_gradient, V_gradient = tf.while_loop(
+                lambda index, *_: index >= 0,
+                backward,
+                (
+                    blocks - 1,
+                    tf.zeros((rows, H), x.dtype),
+                    tf.TensorArray(x.dtype, blocks, element_shape=(T, H)),
+                    tf.TensorArray(x.dtype, blocks, element_shape=(T, O, H)),
+                ),
+                parallel_iterations=2,
+            )
+            return (
+                None,
+                tf.reshape(W_gradient.stack(), (-1, H))[:D],
+                tf.reduce_sum(later, 0),
+                tf.reshape(V_gradient.stack(), (-1, O, H))[:D],
+            )
+
+        return joined[:, :D], gradient
+
+    return kernel(x, W, c, V)
+
+
+def draw(
+    thresholds: tf.Tensor,
+    W: tf.Tensor,
+    c: tf.Tensor,
+    V: tf.Tensor,
+    *,
+    activation: Activation = "sigmoid",
+    block: int = SAMPLING_BLOCK,
+) -> tf.Tensor:
+    """Draws binary x, dimension after dimension: x_d = 1 where V_d h_d > thresholds_d.
+
+    A row that draws a 0 keeps its hidden state, and with it the products with the rest of the block; only
+    rows that draw a 1 are computed anew.
+
+    Args:
+        thresholds: float32 [B, D]; logit(u) - b_d with u uniform in (0, 1) draws from p(1) = sigmoid(V_d h_d + b_d).
+        W: [D, H].
+        c: [H].
+        V: [D, H].
+        activation: of the hidden states.
+        block: dimensions whose steps are unrolled in the graph.
+
+    Returns:
+        [B, D] of 0. and 1.
+    """
+    act, _ = ACTIVATIONS[activation]
+    D, H = W.shape
+    T = min(block, D)
+    blocks = -(-D // T)
+    rows = tf.shape(thresholds)[0]
+    threshold_blocks, W_blocks, V_blocks = _row_blocks(thresholds, T), _blocks(W, T), _blocks(V, T)
+
+    def body(index, a, drawn):
+        weights, steps = tf.unstack(W_blocks[index]), tf.unstack(threshold_blocks[index], axis=1)
+        out = V_blocks[index]
+        logits = tf.matmul(act(a), out, transpose_b=True)  # [B, T], right up to a row's next 1
+        ones = []
+        for t in range(T):
+            ones.append(logits[:, t] > steps[t])
+            changed = tf.where(ones[-1])
+            a_changed = tf.gather_nd(a, changed) + weights[t]
+            a = tf.tensor_scatter_nd_update(a, changed, a_changed)
+            if t + 1 < T:
+                renewed = tf.matmul(act(a_changed), out, transpose_b=True)
+                logits = tf.tensor_scatter_nd_update(logits, changed, renewed)
+        return index + 1, a, drawn.write(index, tf.cast(tf.stack(ones, 1), thresholds.dtype))
+
+    drawn = tf.TensorArray(thresholds.dtype, blocks, element_shape=(None, T))
+    _, _, drawn = tf.while_loop(
+        lambda index, *_: index < blocks, body, (0, tf.broadcast_to(c, (rows, H)), drawn)
+    )
+    return tf.reshape(tf.transpose(drawn.stack(), (1, 0, 2)), (rows, blocks * T))[:, :D]
+
+
+def _blocks(weights: tf.Tensor, size: int) -> tf.Tensor:
+    """[D, ...] -> [blocks, size, ...], filled up with zeros."""
+    missing = -weights.shape[0] % size
+    padded = tf.pad(weights, [(0, missing)] + [(0, 0)] * (weights.shape.rank - 1))
+    return tf.reshape(padded, (-1, size, *weights.shape[1:]))
+
+
+def _row_blocks(values: tf.Tensor, size: int) -> tf.Tensor:
+    """[B, D, ...] -> [blocks, B, size, ...], filled up with zeros."""
+    rest = values.shape[2:]
+    missing = -values.shape[1] % size
+    padded = tf.pad(values, [(0, 0), (0, missing)] + [(0, 0)] * len(rest))
+    split = tf.reshape(padded, (-1, (values.shape[1] + missing) // size, size, *rest))
+    return tf.transpose(split, (1, 0, *range(2, split.shape.rank)))
