@@ -55,7 +55,8 @@ def draw_categorical(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 
 def draw_gaussian(mean: tf.Tensor, raw_scale: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
     """Draws from `gaussian(mean, raw_scale)` with standard normals; all [...]."""
-    return gaussian(mean, raw_scale).loc + gaussian(mean, raw_scale).scale * normal
+    law = gaussian(mean, raw_scale)
+    return law.loc + law.scale * normal
 
 
 def draw_gaussian_mixture(

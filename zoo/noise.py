@@ -14,13 +14,18 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-# float32 uniforms are multiples of 2^-23 or 2^-24; half a step above 0 keeps their logarithm finite.
+# float32 uniforms are multiples of 2^-23 or 2^-24; this in place of 0 keeps their logarithm finite.
 SMALLEST = 2.0**-25
 
 
 def purpose_id(purpose: str) -> int:
     """A number for the name of a purpose, the same in every process (31 bits)."""
     return zlib.crc32(purpose.encode()) & 0x7FFFFFFF
+
+
+def _fold_in(key: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
+    """A new key int64 [2] from a key and a number; 64 bits, so that steps of a long run do not meet by chance."""
+    return tf.random.fold_in(key, tf.cast(data, tf.int64), alg="philox")
 
 
 class Noise(abc.ABC):
@@ -48,21 +53,23 @@ class Noise(abc.ABC):
 
     def gumbel(self, purpose: str, shape: Sequence[int]) -> tf.Tensor:
         """Standard Gumbel draws, like `normal`: the largest of logits + Gumbel is a Categorical draw."""
-        return -tf.math.log(-tf.math.log(self.uniform(purpose, shape) + SMALLEST))
+        return -tf.math.log(-tf.math.log(tf.maximum(self.uniform(purpose, shape), SMALLEST)))
 
 
 class RowNoise(Noise):
     """Noise of one seed a row, the same whatever else is in the batch."""
 
-    def __init__(self, seeds: tf.Tensor) -> None:
+    def __init__(self, seeds: tf.Tensor, round_key: tf.Tensor | int = 0) -> None:
         """
         Args:
             seeds: int64 [B], not negative.
+            round_key: int64, which round of which loops this is; 0 outside all loops.
         """
         self.seeds = tf.cast(seeds, tf.int64)
+        self.round_key = tf.cast(round_key, tf.int64)
 
     def _draw(self, draw, purpose: str, shape: Sequence[int]) -> tf.Tensor:
-        key = tf.constant(purpose_id(purpose), tf.int64)
+        key = tf.bitwise.bitwise_xor(self.round_key, tf.constant(purpose_id(purpose), tf.int64))
 
         def one(seed: tf.Tensor) -> tf.Tensor:
             return draw(tuple(shape), seed=tf.stack([seed, key]), alg="philox")
@@ -77,9 +84,10 @@ class RowNoise(Noise):
         return self._draw(tf.random.stateless_uniform, purpose, shape)
 
     def fold(self, index: tf.Tensor | int) -> RowNoise:
-        # A 64-bit mix (splitmix64's increment): distinct rounds of distinct seeds do not meet.
-        step = tf.constant(-7046029254386353131, tf.int64)
-        return RowNoise(tf.bitwise.bitwise_xor(self.seeds, (tf.cast(index, tf.int64) + 1) * step))
+        # A draw, not a sum: rounds of nested loops do not meet, whatever their order.
+        key = tf.stack([self.round_key, tf.cast(index, tf.int64)])
+        round_key = tf.random.stateless_uniform((), key, None, None, tf.int64, alg="philox")
+        return RowNoise(self.seeds, round_key)
 
 
 class StepNoise(Noise):
@@ -107,7 +115,7 @@ class StepNoise(Noise):
         self.replicas = replicas
 
     def _draw(self, draw, purpose: str, shape: Sequence[int]) -> tf.Tensor:
-        key = tf.random.fold_in(self.key, purpose_id(purpose))
+        key = _fold_in(self.key, purpose_id(purpose))
         total = self.rows * self.replicas
         noise = draw(tf.concat([[total], tf.constant(tuple(shape), tf.int32)], 0), seed=key, alg="philox")
         if self.replicas > 1:
@@ -123,5 +131,5 @@ class StepNoise(Noise):
 
     def fold(self, index: tf.Tensor | int) -> StepNoise:
         folded = StepNoise(0, 0, self.rows, self.replica, self.replicas)
-        folded.key = tf.random.fold_in(self.key, tf.cast(index, tf.int64) + 1)
+        folded.key = _fold_in(self.key, tf.cast(index, tf.int64) + 1)
         return folded

@@ -6,7 +6,8 @@ and both maximise the evidence lower bound, whose gradient passes through the dr
 Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || N(0, I)), both terms summed over dimensions.
 
 Reference: Kingma and Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114: equation 10, appendices B and C;
-the importance-weighted bound of Burda et al., arXiv 1509.00519, scores it.
+the importance-weighted bound of Burda et al., arXiv 1509.00519, scores it. The paper's networks are dense; the
+convolutional ones are ours.
 
 Shapes: B rows, H x W x C image, D = H * W * C, d code size, S draws.
 """
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import final
+from typing import Any, Literal, final
 
 import keras
 import tensorflow as tf
@@ -69,21 +70,77 @@ class Config:
     """The networks.
 
     Attributes:
-        image_shape: (H, W, C).
+        image_shape: (H, W, C); for a convolutional network each side is 4 to 7 times the same power of two.
         code_size: d, the length of z.
-        encoder_units, decoder_units: hidden layers.
+        network: the paper's `dense` layers alone, or with strided convolutions between them and the image.
+        encoder_units, decoder_units: hidden dense layers.
+        width: filters of the convolution next to the image; they double toward the code.
         activation: of the hidden layers: the paper has tanh.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
     code_size: int = 20
+    network: Literal["dense", "convolutional"] = "dense"
     encoder_units: tuple[int, ...] = (500,)
     decoder_units: tuple[int, ...] = (500,)
-    activation: str = "tanh"
+    width: int = 16
+    activation: Literal["tanh", "relu", "leaky_relu", "elu", "gelu", "silu", "softplus"] = "tanh"
 
     def __post_init__(self) -> None:
-        if min(self.code_size, *self.encoder_units, *self.decoder_units) < 1:
-            raise UsageError("code_size and all layer sizes must be at least 1.")
+        if min(self.code_size, self.width, *self.encoder_units, *self.decoder_units) < 1:
+            raise UsageError("code_size, width and all layer sizes must be at least 1.")
+        height, width, _ = self.image_shape
+        side = 2**self.halvings
+        if self.network == "convolutional" and (self.halvings < 1 or height % side or width % side):
+            raise UsageError(
+                f"a convolutional vae cannot halve {height}x{width} to a small square: "
+                "choose a size like 8, 28, 32 or 64 with --image-size, or --set network=dense."
+            )
+
+    @property
+    def halvings(self) -> int:
+        """How often a convolutional encoder halves the image, whose shorter side then is 4 to 7."""
+        return (min(self.image_shape[:2]) // 4).bit_length() - 1
+
+
+def make_encoder(config: Config) -> keras.Model:
+    """Image [B, D] -> mean and raw scale of the code [B, 2 d]."""
+    layers: list[Any] = [keras.Input((math.prod(config.image_shape),))]
+    if config.network == "convolutional":
+        layers.append(keras.layers.Reshape(config.image_shape))
+        for index in range(config.halvings):
+            filters = config.width * 2**index
+            layers.append(keras.layers.Conv2D(filters, 5, 2, "same", activation=config.activation))
+        layers.append(keras.layers.Flatten())
+    layers += [keras.layers.Dense(units, config.activation) for units in config.encoder_units]
+    layers.append(keras.layers.Dense(2 * config.code_size, dtype="float32"))
+    return keras.Sequential(layers, name="encoder")
+
+
+def make_decoder(config: Config) -> keras.Model:
+    """Code [B, d] -> logits [B, D]."""
+    layers: list[Any] = [keras.Input((config.code_size,))]
+    layers += [keras.layers.Dense(units, config.activation) for units in config.decoder_units]
+    height, width, channels = config.image_shape
+    if config.network == "dense":
+        layers.append(keras.layers.Dense(height * width * channels, dtype="float32"))
+        return keras.Sequential(layers, name="decoder")
+    filters = config.width * 2 ** (config.halvings - 1)
+    first = (height >> config.halvings, width >> config.halvings, filters)
+    layers += [keras.layers.Dense(math.prod(first), config.activation), keras.layers.Reshape(first)]
+    for _ in range(config.halvings - 1):
+        filters //= 2
+        layers.append(keras.layers.Conv2DTranspose(filters, 5, 2, "same", activation=config.activation))
+    layers += [
+        keras.layers.Conv2DTranspose(channels, 5, 2, "same", dtype="float32"),
+        keras.layers.Flatten(),
+    ]
+    return keras.Sequential(layers, name="decoder")
+
+
+def kl_to_prior(mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """KL(N(mean, scale^2) || N(0, I)) in nats, [B], of [B, d] (appendix B)."""
+    return 0.5 * tf.reduce_sum(mean**2 + scale**2 - 1.0 - 2.0 * tf.math.log(scale), -1)
 
 
 @final
@@ -92,23 +149,8 @@ class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
-        size = math.prod(config.image_shape)
-        self.encoder = keras.Sequential(
-            [
-                keras.Input((size,)),
-                *(keras.layers.Dense(units, config.activation) for units in config.encoder_units),
-                keras.layers.Dense(2 * config.code_size, dtype="float32"),
-            ],
-            name="encoder",
-        )
-        self.decoder = keras.Sequential(
-            [
-                keras.Input((config.code_size,)),
-                *(keras.layers.Dense(units, config.activation) for units in config.decoder_units),
-                keras.layers.Dense(size, dtype="float32"),
-            ],
-            name="decoder",
-        )
+        self.encoder = make_encoder(config)
+        self.decoder = make_decoder(config)
 
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
@@ -131,8 +173,7 @@ class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
         mean, scale = posterior.mean(), posterior.stddev()
         code = mean + scale * noise.normal("code", (self.config.code_size,))
         reconstruction = diagonal(bernoulli(self.decoder(code))).log_prob(self.quantise(x))
-        divergence = 0.5 * tf.reduce_sum(mean**2 + scale**2 - 1.0 - 2.0 * tf.math.log(scale), -1)
-        return reconstruction, divergence
+        return reconstruction, kl_to_prior(mean, scale)
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         reconstruction, divergence = (tf.reduce_mean(term) for term in self.terms(batch["image"], noise))
