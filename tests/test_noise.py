@@ -1,4 +1,4 @@
-"""Noise is a function of its seed and purpose, alike in any batch and on any replica, and what it claims to be."""
+"""Noise is a function of its seed and purpose, alike in any batch and on any replica, and follows its law."""
 
 from __future__ import annotations
 
@@ -38,14 +38,18 @@ def test_a_row_does_not_depend_on_its_batch(kind):
 def test_a_row_is_the_same_in_a_graph_of_unknown_batch():
     spec = tf.TensorSpec([None], tf.int64)
     graph = tf.function(lambda seeds: RowNoise(seeds).fold(1).normal("code", (3,)), input_signature=[spec])
-    np.testing.assert_array_equal(graph(tf.range(5, dtype=tf.int64)), rows(range(5)).fold(1).normal("code", (3,)))
+    np.testing.assert_array_equal(
+        graph(tf.range(5, dtype=tf.int64)), rows(range(5)).fold(1).normal("code", (3,))
+    )
 
 
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_the_rows_of_the_replicas_are_those_of_the_global_batch(replicas):
     def draw(**split):
         noise = StepNoise(3, 11, **split)
-        return [each.numpy() for each in (noise.normal("code", (3,)), noise.fold(2).uniform("dropout", (2, 2)))]
+        return [
+            each.numpy() for each in (noise.normal("code", (3,)), noise.fold(2).uniform("dropout", (2, 2)))
+        ]
 
     whole = draw(rows=8)
     parts = [draw(rows=8 // replicas, replica=replica, replicas=replicas) for replica in range(replicas)]
@@ -105,7 +109,9 @@ def test_keys_have_64_bits_so_that_steps_of_a_long_run_do_not_meet():
     assert np.abs(keys.astype(np.float64)).max() > 2**60
 
 
-@pytest.mark.parametrize("make", [lambda: rows(range(ROWS)), lambda: StepNoise(5, 2, ROWS)], ids=["row", "step"])
+@pytest.mark.parametrize(
+    "make", [lambda: rows(range(ROWS)), lambda: StepNoise(5, 2, ROWS)], ids=["row", "step"]
+)
 @pytest.mark.parametrize(
     ("kind", "law"),
     [("normal", scipy.stats.norm), ("uniform", scipy.stats.uniform), ("gumbel", scipy.stats.gumbel_r)],
@@ -140,6 +146,8 @@ def test_gumbel_is_finite_at_the_ends_of_the_uniform():
 
 def test_the_largest_of_logits_and_gumbel_is_a_categorical_draw():
     logits = np.array([0.0, 1.0, -1.0, 2.0])
-    drawn = in_graph(lambda: tf.argmax(logits.astype("float32") + rows(range(10_000)).gumbel("token", (4,)), -1))
+    drawn = in_graph(
+        lambda: tf.argmax(logits.astype("float32") + rows(range(10_000)).gumbel("token", (4,)), -1)
+    )
     expected = 10_000 * np.exp(logits) / np.exp(logits).sum()
     assert scipy.stats.chisquare(np.bincount(drawn, minlength=4), expected).pvalue > 0.01

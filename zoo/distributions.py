@@ -47,7 +47,7 @@ def draw_bernoulli(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 
 
 def draw_categorical(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-    """Draws levels, int32 [...], by inverting the cumulative distribution of logits [..., K] at `uniform` [...]."""
+    """Draws levels, int32 [...], by inverting the distribution of logits [..., K] at `uniform` [...]."""
     cumulative = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=-1)
     # The last sum may round below 1, so the last level takes what is left.
     return tf.reduce_sum(tf.cast(uniform[..., None] >= cumulative[..., :-1], tf.int32), -1)

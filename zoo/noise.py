@@ -24,7 +24,7 @@ def purpose_id(purpose: str) -> int:
 
 
 def _fold_in(key: tf.Tensor, data: tf.Tensor | int) -> tf.Tensor:
-    """A new key int64 [2] from a key and a number; 64 bits, so that steps of a long run do not meet by chance."""
+    """A key int64 [2] from a key and a number; 64 bits, so that steps of a long run do not meet by chance."""
     return tf.random.fold_in(key, tf.cast(data, tf.int64), alg="philox")
 
 

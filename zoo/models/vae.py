@@ -1,13 +1,13 @@
 """VAE: an encoder and a decoder trained on a lower bound of the likelihood.
 
-Idea: a code z with a standard normal prior explains each image; an encoder proposes z, a decoder gives p(x|z),
-and both maximise the evidence lower bound, whose gradient passes through the draw of z.
+Idea: a code z with a standard normal prior explains each image; an encoder proposes z, a decoder gives
+p(x|z), and both maximise the evidence lower bound, whose gradient passes through the draw of z.
 
 Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || N(0, I)), both terms summed over dimensions.
 
-Reference: Kingma and Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114: equation 10, appendices B and C;
-the importance-weighted bound of Burda et al., arXiv 1509.00519, scores it. The paper's networks are dense; the
-convolutional ones are ours.
+Reference: Kingma and Welling, Auto-Encoding Variational Bayes, arXiv 1312.6114: equation 10, appendices B
+and C; the importance-weighted bound of Burda et al., arXiv 1509.00519, scores it. The paper's networks are
+dense; the convolutional ones are ours.
 
 Shapes: B rows, H x W x C image, D = H * W * C, d code size, S draws.
 """
