@@ -47,19 +47,35 @@ PRESETS = {
         "expect": "nothing: four steps, for tests",
     },
     "glyphs": {
-        "config": {"encoder_units": [256, 256], "decoder_units": [256, 256], "code_size": 16},
+        "config": {
+            "network": "convolutional",
+            "encoder_units": [128],
+            "decoder_units": [128],
+            "code_size": 32,
+            "activation": "leaky_relu",
+        },
         "dataset": "glyphs",
         "batch_size": 100,
         "epochs": 20,
-        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "optimizers": {
+            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5}}
+        },
         "expect": "readable characters",
     },
     "mnist": {
-        "config": {"encoder_units": [500, 500], "decoder_units": [500, 500], "code_size": 50},
+        "config": {
+            "network": "convolutional",
+            "encoder_units": [256],
+            "decoder_units": [256],
+            "code_size": 50,
+            "activation": "leaky_relu",
+        },
         "dataset": "binarized_mnist",
         "batch_size": 100,
-        "epochs": 100,
-        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "epochs": 50,
+        "optimizers": {
+            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5}}
+        },
         "expect": "",
     },
 }
