@@ -42,7 +42,8 @@ def test_validation_is_carved_from_the_end_of_train(train, test):
 def test_own_splits_are_kept():
     parts = {"train": (0, 8), "validation": (8, 9), "test": (9, 10)}
     assert with_validation(parts) == parts
-    assert with_validation({"train": (0, 8)}) == {"train": (0, 8)}
+    assert with_validation({"test": (0, 8)}) == {"test": (0, 8)}
+    assert with_validation({"train": (0, 8)}) == {}, "all that there is: split as what has no splits"
 
 
 def labelled(count, **more):

@@ -311,6 +311,10 @@ def extract_tfds(
     if "train" not in own:
         raise UsageError(f"tfds:{name} has no train split (it has {', '.join(sizes)}).")
     parts = {split: (size, split) for split, size in own.items()}
+    if "validation" in parts and "test" not in parts:
+        parts["test"] = parts.pop("validation")
+        note = "there is no test split: the validation split is taken for it"
+        info = replace(info, notes=(*info.notes, note))
     content = copy(builder, parts, keys, info, folder, image_size, channels)
     return replace(content, parts=with_validation(content.parts))
 

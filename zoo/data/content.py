@@ -41,8 +41,10 @@ class Content:
 def with_validation(parts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
     """Carves a validation split, where there is none, from the end of train: a tenth, at most 5,000 rows.
 
-    So that MNIST gives 55,000 / 5,000 / 10,000 wherever it comes from.
+    So that MNIST gives 55,000 / 5,000 / 10,000 wherever it comes from. A train split alone is no split.
     """
+    if set(parts) == {"train"}:
+        return {}
     parts = dict(parts)
     if "train" in parts and "test" in parts and "validation" not in parts:
         start, stop = parts["train"]

@@ -216,7 +216,7 @@ def templates(text: str) -> np.ndarray:
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont
 
-    sharp = 8  # points a pixel when rendering
+    sharp = 6  # points a pixel when rendering
     side = REACH * sharp
     folder = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
     result = []
@@ -253,32 +253,31 @@ def draw(name: str, split: str, block: int, label: np.ndarray, font: np.ndarray)
     random = np.random.Generator(np.random.Philox([*seed_of(name, split), 1 + block]))
     count = len(label)
 
-    def between(low: float, high: float, *shape: int) -> np.ndarray:
-        return random.uniform(low, high, (count, *shape)).astype(np.float32)
+    def between(low: float, high: float) -> np.ndarray:
+        return random.uniform(low, high, (count, 1, 1))
 
+    # What is computed in float64 and then rounded is the same on every machine; so is float32 arithmetic.
     # The affine map from a pixel to a point of the template: rotation, slant, stretch.
     angle, slant = np.deg2rad(between(-13, 13)), between(-0.22, 0.22)
     wide, high = between(0.82, 1.12), between(0.86, 1.06)
     cos, sin = np.cos(angle), np.sin(angle)
-    a, b = cos / wide, sin / wide - slant * cos  # x' = a x + b y
-    c, d = -sin / high, cos / high  # y' = c x + d y
-    shift = between(-1.2, 1.2, 2)
-    # A smooth displacement: random at 5x5 knots, cubic between them.
-    bend = random.normal(0, 0.75, (2, count, 5, 5)).astype(np.float32)
+    affine = np.stack([cos / wide, sin / wide - slant * cos, -sin / high, cos / high])
+    a, b, c, d = affine.astype(np.float32)  # x' = a x + b y, y' = c x + d y
+    right, down = np.stack([between(-1.2, 1.2), between(-1.2, 1.2)]).astype(np.float32)
+    # A smooth displacement: random at 5x5 knots.
     smooth = knots_to_pixels(5)
-    bend = np.matmul(np.matmul(smooth, bend), smooth.T)  # [2, B, 28, 28]
+    bend = smooth @ random.normal(0, 0.75, (2, count, 5, 5)) @ smooth.T
+    bend_x, bend_y = bend.astype(np.float32)  # [B, 28, 28] each
 
     grid = np.arange(SIZE, dtype=np.float32) - (SIZE - 1) / 2
-    x = grid[None, None, :] - shift[:, 0, None, None]
-    y = grid[None, :, None] - shift[:, 1, None, None]
-    a, b, c, d = (value[:, None, None] for value in (a, b, c, d))
-    u = a * x + b * y + bend[0]
-    v = c * x + d * y + bend[1]
+    x, y = grid[None, None, :] - right, grid[None, :, None] - down
+    u = a * x + b * y + bend_x
+    v = c * x + d * y + bend_y
 
     text = characters(name)
     distance = interpolate(templates(text), font * len(text) + label, v * FINE, u * FINE)
-    distance *= np.sqrt(wide * high)[:, None, None]
-    weight = between(0.05, 0.55)[:, None, None]
+    distance *= np.sqrt(wide * high).astype(np.float32)
+    weight = between(0.05, 0.55).astype(np.float32)
     ink = 0.5 + (distance + weight) / 1.35
     return np.round(255 * np.clip(ink, 0, 1)).astype(np.uint8)[..., None]
 
@@ -287,4 +286,4 @@ def knots_to_pixels(knots: int) -> np.ndarray:
     """Weights of a smooth (Gaussian kernel, normalised) interpolation from knots to pixels: [28, knots]."""
     pixels = np.arange(SIZE)[:, None] / (SIZE - 1) * (knots - 1)
     weights = np.exp(-0.5 * ((pixels - np.arange(knots)) / 0.65) ** 2)
-    return (weights / weights.sum(1, keepdims=True)).astype(np.float32)
+    return weights / weights.sum(1, keepdims=True)

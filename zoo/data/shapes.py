@@ -214,14 +214,19 @@ def draw(size: int, split: str, block: int, attributes: np.ndarray, style: np.nd
     count = len(style)
 
     def between(low: float, high: float, *shape: int) -> np.ndarray:
-        return random.uniform(low, high, (count, *shape)).astype(np.float32)
+        return random.uniform(low, high, (count, *shape))
 
+    # What is computed in float64 and then rounded is the same on every machine; so is float32 arithmetic.
     shape, colour, large, place, background = attributes.T
-    radius = size * np.array(list(SIZES.values()), np.float32)[large] * between(0.94, 1.06)
-    middle = size * (np.array(list(PLACES.values()), np.float32)[place] + between(-0.025, 0.025, 2))
+    radius = size * np.array(list(SIZES.values()))[large] * between(0.94, 1.06)
+    middle = size * (np.array(list(PLACES.values()))[place] + between(-0.025, 0.025, 2))
     angle = np.deg2rad(between(-14, 14))
-    ink = np.array(list(COLOURS.values()), np.float32)[colour] * between(0.94, 1.04, 1)
-    paper = np.array(list(BACKGROUNDS.values()), np.float32)[background] * between(0.95, 1.02, 1)
+    cos, sin = np.cos(angle), np.sin(angle)
+    ink = np.array(list(COLOURS.values()))[colour] * between(0.94, 1.04, 1)
+    paper = np.array(list(BACKGROUNDS.values()))[background] * between(0.95, 1.02, 1)
+    radius, middle, cos, sin, ink, paper = (
+        value.astype(np.float32) for value in (radius, middle, cos, sin, ink, paper)
+    )
 
     grid = np.arange(size, dtype=np.float32) + 0.5
     image = np.empty((count, size, size, 3), np.uint8)
@@ -231,7 +236,7 @@ def draw(size: int, split: str, block: int, attributes: np.ndarray, style: np.nd
         # From pixels to the upright shape of radius 1.
         down = (grid[None, :, None] - middle[rows, 0, None, None]) / reach
         right = (grid[None, None, :] - middle[rows, 1, None, None]) / reach
-        pose = shape[rows], np.cos(angle[rows])[:, None, None], np.sin(angle[rows])[:, None, None], reach
+        pose = shape[rows], cos[rows, None, None], sin[rows, None, None], reach
         inside = distance(down, right, *pose)
         cover = np.clip(inside + 0.5, 0, 1)
         below, above = paper[rows, None, None, :], ink[rows, None, None, :]
@@ -239,8 +244,10 @@ def draw(size: int, split: str, block: int, attributes: np.ndarray, style: np.nd
             width = max(1.1, 0.045 * size)
             line = np.clip(width / 2 - np.abs(inside - width / 2) + 0.5, 0, 1)
             if name == "striped":
-                wave = np.sin((down + right) * reach * (np.pi / np.sqrt(2) / max(2.2, 0.085 * size)))
-                line = cover * np.maximum(line, np.clip(0.5 + 1.6 * wave, 0, 1))
+                # Ink and paper take turns along the diagonal, with edges one pixel wide.
+                period = max(6.2, 0.14 * size)
+                phase = np.abs((down + right) * reach % period - period / 2)  # 0 .. period / 2
+                line = cover * np.maximum(line, np.clip((phase - period / 4) / 1.4 + 0.5, 0, 1))
             cover = line
         if name == "shaded":  # lit from the upper left
             shadow = np.clip(0.5 + distance(down - 0.18, right - 0.18, *pose) / (0.09 * size), 0, 1)
