@@ -72,7 +72,7 @@ PRESETS = {
         },
         "dataset": "binarized_mnist",
         "batch_size": 100,
-        "epochs": 50,
+        "epochs": 20,
         "optimizers": {
             "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5}}
         },
