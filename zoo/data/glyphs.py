@@ -20,7 +20,7 @@ import numpy as np
 from zoo.data.dataset import Info
 from zoo.data.distance import distance_template, interpolate
 
-VERSION = "1.0.0"
+VERSION = "1.0.1"
 SIZE = 28
 
 
