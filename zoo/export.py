@@ -146,10 +146,11 @@ def encodes(model: Any) -> Found:
     def reconstruct(x: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"reconstruction": model.decode(model.encode(x).mean())}
 
-    yield "encode", Signature(example_spec(model), encode)
-    yield "encode_draw", Signature({**example_spec(model), "seed": SEED}, draw)
+    example = example_spec(model)
+    yield "encode", Signature(example, encode)
+    yield "encode_draw", Signature({**example, "seed": SEED}, draw)
     if isinstance(model, Decodes):
-        yield "reconstruct", Signature(example_spec(model), reconstruct)
+        yield "reconstruct", Signature(example, reconstruct)
 
 
 #: The signatures that a capability gives. A new capability is one function above and one line here.
