@@ -75,7 +75,9 @@ class Reader:
             return images, label
         half = len(images) // 2
         spoiled = spoil(images[:half], label[:half])
-        return np.concatenate([images, spoiled]), np.concatenate([label, np.full(half, self.classes, label.dtype)])
+        return np.concatenate([images, spoiled]), np.concatenate(
+            [label, np.full(half, self.classes, label.dtype)]
+        )
 
     def logits(self, images: np.ndarray) -> np.ndarray:
         """Calibrated logits, [N, K] or for a strict reader [N, K + 1], of images float32 [N, H, W, C] in [0, 1]."""

@@ -14,7 +14,9 @@ from zoo.errors import UsageError
 from zoo.runs import Run, all_runs, next_run, runs_dir
 
 
-def fake_run(folder, name, *, model="vae", preset="glyphs", status="finished", started="2026-01-01", export=True):
+def fake_run(
+    folder, name, *, model="vae", preset="glyphs", status="finished", started="2026-01-01", export=True
+):
     run = Run(folder / name)
     run.update(model=model, preset=preset, status=status, started=started)
     if export:
@@ -28,7 +30,9 @@ def fake_run(folder, name, *, model="vae", preset="glyphs", status="finished", s
 def test_literals_agree_with_the_classes(name):
     card, model_class = registry.card(name), registry.model_class(name)
     assert card["default"] in registry.presets(name)
-    verbs = [verb for verb, capabilities in VERBS.items() if all(issubclass(model_class, c) for c in capabilities)]
+    verbs = [
+        verb for verb, capabilities in VERBS.items() if all(issubclass(model_class, c) for c in capabilities)
+    ]
     assert sorted(card["capabilities"]) == sorted(verbs)
     for preset in registry.presets(name).values():
         config = configure(model_class.config_class(), preset["config"])
@@ -51,7 +55,14 @@ def test_every_preset_names_its_turns(name):
 
 def test_list_has_what_the_command_prints():
     for item in zoo.list():
-        assert list(item) and set(item) == {"name", "family", "likelihood", "capabilities", "presets", "paper"}
+        assert list(item) and set(item) == {
+            "name",
+            "family",
+            "likelihood",
+            "capabilities",
+            "presets",
+            "paper",
+        }
         assert item["likelihood"] in {"exact", "bound", "implicit", "none"}
     json.dumps(zoo.list())
 

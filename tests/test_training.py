@@ -54,7 +54,12 @@ def finished(tmp_path_factory) -> Run:
 def test_a_run_describes_itself(finished):
     record = finished.record
     assert record["schema"] == 1
-    assert (record["model"], record["preset"], record["status"], record["step"]) == ("vae", "tiny", "finished", 24)
+    assert (record["model"], record["preset"], record["status"], record["step"]) == (
+        "vae",
+        "tiny",
+        "finished",
+        24,
+    )
     assert record["dataset"]["spec"] == "digits"
     assert record["versions"]["tensorflow"] == tf.__version__
     for name in ("metrics.jsonl", "curves.png", "samples/epoch-0001.png", "samples/progress.gif"):
@@ -230,9 +235,7 @@ def test_an_unfinished_run_gives_what_it_has_and_says_so(tmp_path, caplog):
 
 
 def test_two_replicas_train_as_one(finished, tmp_path):
-    mirrored = zoo.train(
-        "vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path
-    )
+    mirrored = zoo.train("vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path)
     first, second = weights(finished), weights(mirrored)
     for key, value in first.items():
         np.testing.assert_allclose(value, second[key], rtol=1e-4, atol=1e-5, err_msg=key)

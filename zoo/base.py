@@ -148,7 +148,9 @@ class GenerativeModel(keras.Model, abc.ABC):
         self.turn_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
         for name, turn in turns.items():
             self.turn_optimizers[name].build(list(turn.variables))
-        self.averages = Averages({name: (turns[name].variables, decay) for name, decay in (averages or {}).items()})
+        self.averages = Averages(
+            {name: (turns[name].variables, decay) for name, decay in (averages or {}).items()}
+        )
         self.playing, self.traces = (), {}
         self.choose_turns(0)
 
@@ -485,9 +487,7 @@ def configure(config_class: type, values: Mapping[str, Any]) -> Any:
     hints = typing.get_type_hints(config_class)
     for key in values:
         if key not in hints:
-            raise UsageError(
-                f"no option {key!r}; valid: {', '.join(sorted(hints))}.{nearest(key, hints)}"
-            )
+            raise UsageError(f"no option {key!r}; valid: {', '.join(sorted(hints))}.{nearest(key, hints)}")
     return config_class(**{key: _typed(key, value, hints[key]) for key, value in values.items()})
 
 
@@ -511,5 +511,7 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         return float(value)
     if isinstance(hint, type) and isinstance(value, hint) and (hint is bool or not isinstance(value, bool)):
         return value
-    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(hint, "a list")
+    wanted = {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(
+        hint, "a list"
+    )
     raise UsageError(f"{key}={value!r}: must be {wanted}.")

@@ -172,8 +172,17 @@ class Recorder(keras.callbacks.Callback):
 class Validator(keras.callbacks.Callback):
     """Scores the validation split after each epoch and keeps the best weights."""
 
-    def __init__(self, state: State, log: Log, progress: Progress, run: Run, data: Any, batch: Batch,
-                 batch_size: int, patience: int | None) -> None:
+    def __init__(
+        self,
+        state: State,
+        log: Log,
+        progress: Progress,
+        run: Run,
+        data: Any,
+        batch: Batch,
+        batch_size: int,
+        patience: int | None,
+    ) -> None:
         super().__init__()
         self.state, self.log, self.progress, self.run = state, log, progress, run
         self.data, self.batch, self.batch_size, self.patience = data, batch, batch_size, patience
@@ -225,7 +234,9 @@ def draw_results(run: Run) -> None:
     curves(run.path / "metrics.jsonl", run.path / "curves.png")
     grids = sorted((run.path / "samples").glob("epoch-*.png"))
     if grids:
-        shown = grids if len(grids) <= 60 else [grids[i] for i in np.linspace(0, len(grids) - 1, 60).astype(int)]
+        shown = (
+            grids if len(grids) <= 60 else [grids[i] for i in np.linspace(0, len(grids) - 1, 60).astype(int)]
+        )
         gif([Image.open(path) for path in shown], run.path / "samples" / "progress.gif")
 
 

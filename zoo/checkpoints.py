@@ -97,7 +97,12 @@ def newest(folder: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, A
             continue
         if meta["model"] == model and path.name == f"step-{meta['step']:010d}.npz":
             return arrays, meta
-        log.warning("%s is a checkpoint of %s at step %d. Taking the one before it.", path, meta["model"], meta["step"])
+        log.warning(
+            "%s is a checkpoint of %s at step %d. Taking the one before it.",
+            path,
+            meta["model"],
+            meta["step"],
+        )
     if found:
         raise ZooError(
             f"No checkpoint in {folder} can be read.\nStart afresh with --new; the damaged run stays where it is."

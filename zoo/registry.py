@@ -140,7 +140,9 @@ def resolve(model: str, runs: str | os.PathLike[str] | None = None) -> Resolved:
     if found := _highest_version(base):
         return Resolved(found, "shipped")
     command = f"gmzoo train {name}" + (f" --preset {which}" if which != card(name)["default"] else "")
-    raise UsageError(f"No model {model!r} here, and none came with the installation. Train it first: {command}")
+    raise UsageError(
+        f"No model {model!r} here, and none came with the installation. Train it first: {command}"
+    )
 
 
 def _resolve_path(path: Path) -> Resolved:

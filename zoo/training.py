@@ -200,7 +200,9 @@ def _split_settings(
         if key == "learning_rate" or turn in tuned:
             for values in [tuned[turn]] if turn else tuned.values():
                 values[option] = value
-            if option == "learning_rate" and (isinstance(value, bool) or not isinstance(value, int | float | dict)):
+            if option == "learning_rate" and (
+                isinstance(value, bool) or not isinstance(value, int | float | dict)
+            ):
                 raise UsageError(f"{key}={value!r}: must be a number.")
         elif turn:
             raise UsageError(f"no turn {turn!r}; this model has {', '.join(tuned)}.{nearest(turn, tuned)}")
@@ -315,7 +317,10 @@ def _train(plan: Plan, run: Run, strategy: tf.distribute.Strategy, progress: Pro
         progress.message(f"{run.path} is finished: {_result_line(run)}")
         return run
     run.update(
-        **{key: plan.settings[key] for key in ("model", "preset", "config", "seed", "batch_size", "optimizers")},
+        **{
+            key: plan.settings[key]
+            for key in ("model", "preset", "config", "seed", "batch_size", "optimizers")
+        },
         dataset=plan.settings["dataset"],
         settings=plan.settings,
         steps=plan.steps,
@@ -347,7 +352,9 @@ def build(plan: Plan) -> GenerativeModel:
     keras.utils.set_random_seed(plan.seed)
     model = registry.model_class(plan.model)(plan.config)
     half = plan.settings["precision"] == "mixed_float16"
-    made = {turn: make_optimizer(turn, values, plan.steps) for turn, values in plan.settings["optimizers"].items()}
+    made = {
+        turn: make_optimizer(turn, values, plan.steps) for turn, values in plan.settings["optimizers"].items()
+    }
     model.compile(
         {turn: keras.optimizers.LossScaleOptimizer(made[turn]) if half else made[turn] for turn in made},
         seed=plan.seed,
@@ -365,9 +372,7 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
     if plan.validation is not None:
         patience = plan.settings["patience"]
         size = min(VALIDATION_BATCH, len(plan.validation))
-        callbacks.append(
-            Validator(state, events, progress, run, plan.validation, batch, size, patience)
-        )
+        callbacks.append(Validator(state, events, progress, run, plan.validation, batch, size, patience))
     if sampled(model):
         callbacks.append(Painter(state, events, run, batch))
     checkpointer = Checkpointer(state, run, recorder)
@@ -425,9 +430,7 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
 
 def _split(plan: Plan, split: str) -> datasets.Data:
     chosen = plan.settings["dataset"]
-    return datasets.load(
-        chosen["spec"], split, image_size=chosen["image_size"], limit=chosen["limit"]
-    )
+    return datasets.load(chosen["spec"], split, image_size=chosen["image_size"], limit=chosen["limit"])
 
 
 def export_unfinished(run: Run) -> Path:
@@ -462,12 +465,19 @@ def export_unfinished(run: Run) -> Path:
         with policy(settings["precision"]):
             model = build(resolved)
             checkpoints.assign(model.state(), arrays)
-            batch = next(iter(datasets.batches(resolved.train, resolved.batch_size, seed=resolved.seed, steps=1)))
+            batch = next(
+                iter(datasets.batches(resolved.train, resolved.batch_size, seed=resolved.seed, steps=1))
+            )
             with model.evaluation_weights(batch):
                 if best_weights(run).exists():
                     checkpoints.assign(model.weights_by_name(), checkpoints.read(best_weights(run))[0])
                 export(model, path, card(resolved, run, model, {}))
-    log.info("%s is unfinished: using what it had reached at step %d of %d", run.path, meta["step"], record["steps"])
+    log.info(
+        "%s is unfinished: using what it had reached at step %d of %d",
+        run.path,
+        meta["step"],
+        record["steps"],
+    )
     return path
 
 
@@ -563,7 +573,8 @@ def _init_from(model: GenerativeModel, source: str, folder: Path) -> None:
     arrays = saved_weights(resolved.path)
     ours = model.weights_by_name()
     taken = [
-        key for key, variable in ours.items()
+        key
+        for key, variable in ours.items()
         if key in arrays and arrays[key].shape == tuple(variable.shape) and not key.endswith("_step")
     ]
     if not taken:
@@ -625,8 +636,16 @@ def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
 def _describe(plan: Plan, run: Run) -> None:
     exists = (run.path / "run.json").exists()
     log.info("%s %s", "would go on with" if exists else "would start", run.path)
-    log.info("%s, preset %s, on %s (%d training examples)", plan.model, plan.preset, plan.train.spec, len(plan.train))
-    log.info("%d steps of %d examples: %.1f epochs", plan.steps, plan.batch_size, plan.steps / plan.steps_per_epoch)
+    log.info(
+        "%s, preset %s, on %s (%d training examples)",
+        plan.model,
+        plan.preset,
+        plan.train.spec,
+        len(plan.train),
+    )
+    log.info(
+        "%d steps of %d examples: %.1f epochs", plan.steps, plan.batch_size, plan.steps / plan.steps_per_epoch
+    )
     for key, value in _flat(plan.settings).items():
         log.info("  %s = %s", key, value)
 
@@ -641,7 +660,10 @@ def _result_line(run: Run) -> str:
 def versions() -> dict[str, str]:
     """The versions that a figure depends on."""
     packages = ("gmzoo", "tensorflow", "keras", "tensorflow-probability", "numpy")
-    return {"python": platform.python_version(), **{package: metadata.version(package) for package in packages}}
+    return {
+        "python": platform.python_version(),
+        **{package: metadata.version(package) for package in packages},
+    }
 
 
 def _now() -> str:

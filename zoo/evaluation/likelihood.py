@@ -49,7 +49,9 @@ def log_probs(score: Score, model: GenerativeModel, data: Data, batch_size: int)
     return np.concatenate(scores)
 
 
-def summary(scores: np.ndarray, model: GenerativeModel, data: Data, name: str, kind: str) -> dict[str, dict[str, Any]]:
+def summary(
+    scores: np.ndarray, model: GenerativeModel, data: Data, name: str, kind: str
+) -> dict[str, dict[str, Any]]:
     """A mean log-likelihood as metrics with receipts: in nats, and in bits per dimension.
 
     Args:
@@ -72,11 +74,19 @@ def summary(scores: np.ndarray, model: GenerativeModel, data: Data, name: str, k
     mean = float(np.mean(scores, dtype=np.float64))
     return {
         name: {
-            "value": mean, "standard_error": error, "unit": "nats", "kind": kind, "better": "higher",
+            "value": mean,
+            "standard_error": error,
+            "unit": "nats",
+            "kind": kind,
+            "better": "higher",
             "receipt": receipt,
         },
         f"{name}_bits_per_dim": {
-            "value": -mean / unit, "standard_error": error and error / unit, "unit": "bits/dim", "kind": kind,
-            "better": "lower", "receipt": receipt,
+            "value": -mean / unit,
+            "standard_error": error and error / unit,
+            "unit": "bits/dim",
+            "kind": kind,
+            "better": "lower",
+            "receipt": receipt,
         },
     }
