@@ -4,15 +4,15 @@ Hidden state d of a row sees the dimensions before d:
 
     h_d = act(c + sum_{j < d} x_j W_j)        parameters_d = V_d h_d
 
-Where x_j = 0 the state does not change. A *run* is a stretch of dimensions over which a row's state stands still;
-it starts at the beginning of a block and after every x_j that is not 0. The kernel computes one state a run,
-not one a dimension: on binarized MNIST, where 13 % of the pixels are 1, an eighth of the work. It is exact
-for any real x: where no value is 0, every dimension is its own run.
+Where x_j = 0 the state does not change. A *run* is a stretch of dimensions over which a row's state stands
+still; it starts at the beginning of a block and after every x_j that is not 0. The kernel computes one state
+a run, not one a dimension: on binarized MNIST, where 13 % of the pixels are 1, a sixth of the work. It is
+exact for any real x: where no value is 0, every dimension is its own run.
 
 The dimensions are taken in blocks of T. Activations at the start of a block are carried to the next; inside a
 block all is matrix products over its R runs, so that a step of the loop keeps a CPU or GPU busy.
 
-Shapes: B rows, D dimensions, H hidden units, O parameters a dimension, T dimensions a block, R runs in a block.
+Shapes: B rows, D dimensions, H hidden units, O parameters a dimension; T dimensions and R runs a block.
 
 References:
     Larochelle, Murray: The Neural Autoregressive Distribution Estimator, AISTATS 2011, algorithm 1.
@@ -31,6 +31,8 @@ Memory = Literal["stored", "recomputed"]
 
 # Dimensions a block, measured: longer blocks waste products on states that a dimension does not see.
 BLOCK = 28
+# Blocks in work at the same time: the next one's runs are found while this one's products are computed.
+AT_ONCE = 2
 # Dimensions a block in sampling, where the steps of a block are unrolled.
 SAMPLING_BLOCK = 14
 
@@ -76,16 +78,16 @@ def conditionals(
         V: [D, O, H], the weights out of the hidden states.
         activation: of the hidden states.
         memory: what is kept for the gradient: "stored" keeps every hidden state, at most B D H numbers;
-            "recomputed" keeps the activations at the start of each block and computes a block's states again,
-            so that no more than B T H numbers of states are held for each block in work.
-        fixed_shapes: makes every dimension its own run, for XLA, which needs shapes that do not depend on values.
+            "recomputed" keeps the activations at the start of each block, B D H / T numbers, and computes the
+            states again, at most B T H numbers for each of the `AT_ONCE` blocks in work.
+        fixed_shapes: makes every dimension its own run, for XLA, whose shapes cannot depend on values.
         block: T; D need not be a multiple of it.
 
     Returns:
         [B, D, O].
     """
     act, act_gradient = ACTIVATIONS[activation]
-    (D, H), O = W.shape, V.shape[1]
+    D, outputs, H = V.shape
     T = min(block, D)
     blocks = -(-D // T)
     rows = tf.shape(x)[0]
@@ -115,18 +117,23 @@ def conditionals(
             x_block, W_block = x_blocks[index], W_blocks[index]
             run = runs(x_block)
             h = states(start, W_block, run)
-            every = tf.matmul(h, tf.reshape(V_blocks[index], (T * O, H)), transpose_b=True)  # [R, T O]
-            chosen = tf.gather(tf.reshape(every, (-1, O)), run.run_of * T + tf.range(T))  # [B, T, O]
+            every = tf.matmul(h, tf.reshape(V_blocks[index], (T * outputs, H)), transpose_b=True)  # [R, T O]
+            chosen = tf.gather(tf.reshape(every, (-1, outputs)), run.run_of * T + tf.range(T))  # [B, T, O]
             kept = kept.write(index, h if memory == "stored" else start)
             return index + 1, start + x_block @ W_block, kept, parameters.write(index, chosen)
 
         start = tf.broadcast_to(c, (rows, H))
-        kept = tf.TensorArray(x.dtype, blocks, element_shape=(None, H), infer_shape=False, clear_after_read=False)
-        parameters = tf.TensorArray(x.dtype, blocks, element_shape=(None, T, O))
-        _, _, kept, parameters = tf.while_loop(
-            lambda index, *_: index < blocks, forward, (0, start, kept, parameters), parallel_iterations=2
+        kept = tf.TensorArray(
+            x.dtype, blocks, element_shape=(None, H), infer_shape=False, clear_after_read=False
         )
-        joined = tf.reshape(tf.transpose(parameters.stack(), (1, 0, 2, 3)), (rows, blocks * T, O))
+        parameters = tf.TensorArray(x.dtype, blocks, element_shape=(None, T, outputs))
+        _, _, kept, parameters = tf.while_loop(
+            lambda index, *_: index < blocks,
+            forward,
+            (0, start, kept, parameters),
+            parallel_iterations=AT_ONCE,
+        )
+        joined = tf.reshape(tf.transpose(parameters.stack(), (1, 0, 2, 3)), (rows, blocks * T, outputs))
 
         def gradient(upstream: tf.Tensor):
             upstream_blocks = _row_blocks(upstream, T)  # [blocks, B, T, O]
@@ -138,11 +145,11 @@ def conditionals(
                 if memory == "recomputed":
                     h = states(h, W_block, run)
                 here = tf.gather(run.run_of, run.row) == tf.range(tf.shape(run.row)[0])[:, None]  # [R, T]
-                seen = tf.where(here[:, :, None], tf.gather(upstream_blocks[index], run.row), 0.0)
-                seen = tf.reshape(seen, (-1, T * O))
-                a_gradient = act_gradient(h, seen @ tf.reshape(V_blocks[index], (T * O, H)))  # [R, H]
+                own = tf.where(here[:, :, None], tf.gather(upstream_blocks[index], run.row), 0.0)
+                own = tf.reshape(own, (-1, T * outputs))
+                a_gradient = act_gradient(h, own @ tf.reshape(V_blocks[index], (T * outputs, H)))  # [R, H]
                 V_gradient = V_gradient.write(
-                    index, tf.reshape(tf.matmul(seen, h, transpose_a=True), (T, O, H))
+                    index, tf.reshape(tf.matmul(own, h, transpose_a=True), (T, outputs, H))
                 )
                 W_gradient = W_gradient.write(
                     index,
@@ -163,15 +170,15 @@ def conditionals(
                     blocks - 1,
                     tf.zeros((rows, H), x.dtype),
                     tf.TensorArray(x.dtype, blocks, element_shape=(T, H)),
-                    tf.TensorArray(x.dtype, blocks, element_shape=(T, O, H)),
+                    tf.TensorArray(x.dtype, blocks, element_shape=(T, outputs, H)),
                 ),
-                parallel_iterations=2,
+                parallel_iterations=AT_ONCE,
             )
             return (
                 None,
                 tf.reshape(W_gradient.stack(), (-1, H))[:D],
                 tf.reduce_sum(later, 0),
-                tf.reshape(V_gradient.stack(), (-1, O, H))[:D],
+                tf.reshape(V_gradient.stack(), (-1, outputs, H))[:D],
             )
 
         return joined[:, :D], gradient
@@ -190,11 +197,12 @@ def draw(
 ) -> tf.Tensor:
     """Draws binary x, dimension after dimension: x_d = 1 where V_d h_d > thresholds_d.
 
-    A row that draws a 0 keeps its hidden state, and with it the products with the rest of the block; only
-    rows that draw a 1 are computed anew.
+    A row that draws a 0 keeps its hidden state, and with it the products with the rest of the block: only
+    rows that draw a 1 are computed anew, and a block in which no row would draw a 1 is passed over.
 
     Args:
-        thresholds: float32 [B, D]; logit(u) - b_d with u uniform in (0, 1) draws from p(1) = sigmoid(V_d h_d + b_d).
+        thresholds: float32 [B, D]; logit(u) - b_d, with u uniform in (0, 1), draws a 1 with probability
+            sigmoid(V_d h_d + b_d).
         W: [D, H].
         c: [H].
         V: [D, H].
@@ -208,29 +216,41 @@ def draw(
     D, H = W.shape
     T = min(block, D)
     blocks = -(-D // T)
-    rows = tf.shape(thresholds)[0]
-    threshold_blocks, W_blocks, V_blocks = _row_blocks(thresholds, T), _blocks(W, T), _blocks(V, T)
+    W_blocks, V_blocks = _blocks(W, T), _blocks(V, T)
 
-    def body(index, a, drawn):
-        weights, steps = tf.unstack(W_blocks[index]), tf.unstack(threshold_blocks[index], axis=1)
-        out = V_blocks[index]
-        logits = tf.matmul(act(a), out, transpose_b=True)  # [B, T], right up to a row's next 1
-        ones = []
-        for t in range(T):
-            ones.append(logits[:, t] > steps[t])
-            changed = tf.where(ones[-1])
-            a_changed = tf.gather_nd(a, changed) + weights[t]
-            a = tf.tensor_scatter_nd_update(a, changed, a_changed)
-            if t + 1 < T:
-                renewed = tf.matmul(act(a_changed), out, transpose_b=True)
-                logits = tf.tensor_scatter_nd_update(logits, changed, renewed)
-        return index + 1, a, drawn.write(index, tf.cast(tf.stack(ones, 1), thresholds.dtype))
+    def draw_rows(thresholds: tf.Tensor) -> tf.Tensor:
+        rows = tf.shape(thresholds)[0]
+        threshold_blocks = _row_blocks(thresholds, T)
 
-    drawn = tf.TensorArray(thresholds.dtype, blocks, element_shape=(None, T))
-    _, _, drawn = tf.while_loop(
-        lambda index, *_: index < blocks, body, (0, tf.broadcast_to(c, (rows, H)), drawn)
-    )
-    return tf.reshape(tf.transpose(drawn.stack(), (1, 0, 2)), (rows, blocks * T))[:, :D]
+        def body(index, a, drawn):
+            out, threshold = V_blocks[index], threshold_blocks[index]
+            logits = tf.matmul(act(a), out, transpose_b=True)  # [B, T], right up to a row's first 1
+
+            def steps():
+                weights, limits = tf.unstack(W_blocks[index]), tf.unstack(threshold, axis=1)
+                state, now, ones = a, logits, []
+                for t in range(T):
+                    ones.append(now[:, t] > limits[t])
+                    changed = tf.where(ones[-1])
+                    a_changed = tf.gather_nd(state, changed) + weights[t]
+                    state = tf.tensor_scatter_nd_update(state, changed, a_changed)
+                    if t + 1 < T:
+                        renewed = tf.matmul(act(a_changed), out, transpose_b=True)
+                        now = tf.tensor_scatter_nd_update(now, changed, renewed)
+                return state, tf.cast(tf.stack(ones, 1), a.dtype)
+
+            any_one = tf.reduce_any(logits > threshold)
+            a, block_drawn = tf.cond(any_one, steps, lambda: (a, tf.zeros_like(threshold)))
+            return index + 1, a, drawn.write(index, block_drawn)
+
+        start = tf.broadcast_to(c, (rows, H))
+        drawn = tf.TensorArray(thresholds.dtype, blocks, element_shape=(None, T))
+        _, _, drawn = tf.while_loop(lambda index, *_: index < blocks, body, (0, start, drawn))
+        return tf.reshape(tf.transpose(drawn.stack(), (1, 0, 2)), (rows, blocks * T))[:, :D]
+
+    # One step is too little work for two cores; two halves of the batch run side by side.
+    half = tf.shape(thresholds)[0] // 2
+    return tf.concat([draw_rows(thresholds[:half]), draw_rows(thresholds[half:])], 0)
 
 
 def _blocks(weights: tf.Tensor, size: int) -> tf.Tensor:

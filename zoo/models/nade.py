@@ -137,7 +137,7 @@ class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions):
         return [Turn("likelihood", variables, self.objective)]
 
     def begin(self, batch: Batch) -> None:
-        """Starts each output at the log-odds of its pixel in the data, smoothed by half an example of each kind."""
+        """Starts each output at its pixel's log-odds in the data, half an example of each kind added."""
         ones = tf.reduce_mean(self.ordered(batch["image"]), 0)
         rows = float(batch["image"].shape[0])
         mean = (ones * rows + 0.5) / (rows + 1.0)
@@ -148,25 +148,28 @@ class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions):
         x = tf.cast(tf.reshape(image, (-1, self.dimensions)) >= 0.5, tf.float32)
         return x if self.config.ordering == "raster" else tf.gather(x, self.order, axis=1)
 
-    def logits(self, x: tf.Tensor) -> tf.Tensor:
-        """log-odds [B, D] of each dimension given those before it in x [B, D], both in order."""
+    def log_likelihood(
+        self, x: tf.Tensor, memory: Memory = "recomputed", fixed_shapes: bool = False
+    ) -> tf.Tensor:
+        """log p(x) in nats, [B], of x [B, D] in order; the options are those of `conditionals`."""
         outputs = conditionals(
             x,
             self.input_weights.value,
             self.hidden_bias.value,
             self.output_weights.value[:, None],
             activation=self.config.activation,
-            memory=self.config.memory,
-            fixed_shapes=self.jit_compile is True,
+            memory=memory,
+            fixed_shapes=fixed_shapes,
         )
-        return outputs[:, :, 0] + self.output_bias.value
+        logits = outputs[:, :, 0] + self.output_bias.value
+        return diagonal(bernoulli(logits)).log_prob(x)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        ordered = self.ordered(x)
-        return diagonal(bernoulli(self.logits(ordered))).log_prob(ordered)
+        return self.log_likelihood(self.ordered(x))
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        loss = -tf.reduce_mean(self.log_prob(batch["image"]))
+        x = self.ordered(batch["image"])
+        loss = -tf.reduce_mean(self.log_likelihood(x, self.config.memory, fixed_shapes=self.jit_compile))
         return loss, {"nll": loss}
 
     def sample(self, noise: Noise) -> tf.Tensor:
