@@ -23,6 +23,6 @@ def command(model: str, runs_dir: str | None, out: str) -> None:
     from zoo.cli.inputs import load_model
 
     loaded = load_model(model, runs_dir)
-    from zoo.export import publish
+    from zoo.exporting import publish
 
     click.echo(publish(loaded.path, out))

@@ -24,7 +24,7 @@ LAW = [
     {"reports"},
     {"evaluation"},
     {"sampling"},
-    {"export"},
+    {"exporting"},
     {"registry", "data", "runs", "checkpoints"},
     {"models"},
     {"base"},

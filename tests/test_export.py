@@ -1,4 +1,4 @@
-"""What `zoo.export` does with versions, weights, cards, precision and replicas."""
+"""What `zoo.exporting` does with versions, weights, cards, precision and replicas."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo import registry, sampling
 from zoo.base import GenerativeModel, configure
 from zoo.errors import UsageError
-from zoo.export import export, markdown, next_version, plain, publish, saved_weights
+from zoo.exporting import export, markdown, next_version, plain, publish, saved_weights
 from zoo.noise import RowNoise
 
 pytestmark = pytest.mark.xdist_group("export")
@@ -82,7 +82,7 @@ def test_a_failed_export_leaves_nothing(tmp_path, monkeypatch):
     def fail(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("zoo.export.write_card", fail)
+    monkeypatch.setattr("zoo.exporting.write_card", fail)
     with pytest.raises(OSError, match="No space"):
         export(make("gan"), tmp_path / "base/1", {"model": "gan"})
     assert list((tmp_path / "base").iterdir()) == []

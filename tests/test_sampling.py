@@ -15,7 +15,7 @@ import pytest
 from zoo import registry, sampling
 from zoo.base import configure
 from zoo.errors import UsageError, ZooError
-from zoo.export import export
+from zoo.exporting import export
 from zoo.sampling import CHUNK, LoadedModel
 
 pytestmark = pytest.mark.xdist_group("sampling")

@@ -74,7 +74,7 @@ def export(model: str | os.PathLike[str], path: str | os.PathLike[str]) -> os.Pa
     Returns:
         The version's folder.
     """
-    from zoo.export import publish
+    from zoo.exporting import publish
 
     return publish(load(model).path, path)
 

@@ -153,6 +153,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         )
         self.playing, self.traces = (), {}
         self.choose_turns(0)
+        self.built = True  # every network is complete
 
     @final
     def choose_turns(self, step: int) -> None:
@@ -301,6 +302,16 @@ class GenerativeModel(keras.Model, abc.ABC):
         import sys
 
         return sys.modules[cls.__module__].Config
+
+    def save_own_variables(self, store: Any) -> None:
+        super().save_own_variables(store)
+        for index, (_, average, _) in enumerate(self.averages.pairs):
+            store[f"average_{index}"] = average
+
+    def load_own_variables(self, store: Any) -> None:
+        for index, (_, average, _) in enumerate(self.averages.pairs):
+            average.assign(store[f"average_{index}"])
+        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith("average_")})
 
     @final
     def get_compile_config(self) -> dict[str, Any]:

@@ -222,7 +222,7 @@ class Painter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
         if self.draw is None:
-            self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
+            self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)), autograph=False)
         with model.evaluation_weights(self.batch):
             images = self.draw(tf.range(GRID_SEEDS, dtype=tf.int64)).numpy()
         path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png"

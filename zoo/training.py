@@ -41,7 +41,7 @@ from zoo.callbacks import (
 )
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation.likelihood import log_probs, scorer, summary
-from zoo.export import export, saved_weights
+from zoo.exporting import export, saved_weights
 from zoo.runs import Run, all_runs, next_run, runs_dir
 
 log = logging.getLogger("gmzoo")

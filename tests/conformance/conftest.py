@@ -58,7 +58,7 @@ class Subject:
     def model(self):
         """The Python model, with the weights of the SavedModel."""
         from zoo.checkpoints import assign
-        from zoo.export import saved_weights
+        from zoo.exporting import saved_weights
 
         model = self.fresh_model()
         arrays = saved_weights(self.saved)

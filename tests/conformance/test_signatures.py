@@ -11,7 +11,7 @@ from PIL import Image
 from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
 
 from zoo import registry, sampling
-from zoo.export import DEFAULTS, SIGNATURES, signatures
+from zoo.exporting import DEFAULTS, SIGNATURES, signatures
 
 
 def call(subject, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -24,7 +24,7 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
         importance_samples: for a bound: the evidence lower bound where None, else that many draws of the code.
     """
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def score(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
         if isinstance(model, ExactLikelihood):
             return model.log_prob(x)
