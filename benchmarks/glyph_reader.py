@@ -2,11 +2,12 @@
 
     python benchmarks/glyph_reader.py --model dcgan
 
-The classifier is a small convolutional network trained on the train split of `glyphs`; its logits are divided
-by one temperature that minimises the cross-entropy of the validation split. It knows the ten digits alone, and
-so calls even a blend of two of them a digit, mostly with confidence: it never saw anything else. A second,
-strict one has an eleventh answer, "none of them", learned from spoiled glyphs. Both read the samples, and
-beside them glyphs of the test split, real and spoiled: what the real ones reach is the most that a model can.
+The classifier is a small convolutional network trained on the train split of `glyphs`; its logits are
+divided by one temperature that minimises the cross-entropy of the validation split. It knows the ten digits
+alone, and so calls even a blend of two of them a digit, mostly with confidence: it never saw anything
+else. A second, strict one has an eleventh answer, "none of them", learned from spoiled glyphs. Both read the
+samples, and beside them glyphs of the test split, real and spoiled: what the real ones reach is the most that
+a model can.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Reader:
         return network
 
     def examples(self, source: data.Data) -> tuple[np.ndarray, np.ndarray]:
-        """The images of a split with their labels; for a strict reader half as many spoiled ones too, labelled K."""
+        """Images and labels of a split; for a strict reader half as many spoiled ones too, labelled K."""
         images, label = scaled(source), source.fields["label"]
         if not self.strict:
             return images, label
@@ -80,7 +81,7 @@ class Reader:
         )
 
     def logits(self, images: np.ndarray) -> np.ndarray:
-        """Calibrated logits, [N, K] or for a strict reader [N, K + 1], of images float32 [N, H, W, C] in [0, 1]."""
+        """Calibrated logits, [N, K] or if strict [N, K + 1], of images float32 [N, H, W, C] in [0, 1]."""
         return self.network.predict(images, batch_size=500, verbose=0) / self.temperature
 
     def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

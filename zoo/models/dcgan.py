@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
+from zoo.layers.batch_norm import BatchNorm
 from zoo.losses import discriminator_loss, generator_loss
 from zoo.noise import Noise
 
@@ -118,13 +119,8 @@ def weights() -> keras.initializers.Initializer:
 
 def norm() -> keras.layers.Layer:
     """Batch normalisation with the original's scale initialisation, over all replicas."""
-    return keras.layers.BatchNormalization(
-        momentum=0.9,
-        epsilon=1e-5,
-        gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02),
-        # Keras' synchronised path costs more memory traffic.
-        synchronized=tf.distribute.get_strategy().num_replicas_in_sync > 1,
-    )
+    scale = keras.initializers.RandomNormal(1.0, 0.02)
+    return BatchNorm(momentum=0.9, epsilon=1e-5, gamma_initializer=scale)
 
 
 def make_generator(config: Config) -> keras.Model:
