@@ -83,9 +83,9 @@ def _models(ctx: click.Context, param: click.Parameter, incomplete: str) -> list
 def _presets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     from zoo import registry
 
-    if ctx.params.get("name") not in registry.names():
-        return []
-    return [name for name in registry.presets(ctx.params["name"]) if name.startswith(incomplete)]
+    # Behind an option that still lacks its value, Click has not read the name yet.
+    known = [word for word in (ctx.params.get("name"), *ctx.args) if word in registry.names()]
+    return [name for word in known[:1] for name in registry.presets(word) if name.startswith(incomplete)]
 
 
 def _datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

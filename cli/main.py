@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import importlib
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+import traceback
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -61,13 +63,13 @@ class Zoo(click.Group):
         """Runs one command line, turns errors into lines on stderr, and exits with the code."""
         args = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in args
-        with startup.process(debug), _terminated_cleanly():
+        with startup.process(debug), terminated_cleanly():
             try:
                 # Without a command there is nothing to fail at: help is what was asked for.
                 code = super().main(args or ["--help"], "gmzoo", **{**extra, "standalone_mode": False})
             except Exception as error:
                 if debug:
-                    raise
+                    traceback.print_exc()
                 code = report(error)
         sys.exit(code if isinstance(code, int) else 0)
 
@@ -99,7 +101,7 @@ def report(error: Exception) -> int:
         return _say("Error: out of memory.\nUse fewer examples (-n, --limit) or a smaller --batch-size.", 1)
     lines = str(error).strip().splitlines() or [""]
     line = lines[-1] if lines[0].endswith(":") else lines[0]  # TensorFlow begins with "in user code:"
-    return _say(f"Error: {type(error).__name__}: {line.strip()}\nThe same line with --debug shows where.", 1)
+    return _say(f"Error: {type(error).__name__}: {line.strip()}\nThe same command with --debug shows where.", 1)
 
 
 def _say(message: str, code: int) -> int:
@@ -114,17 +116,17 @@ def _system_error(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-class _terminated_cleanly:  # noqa: N801
+@contextlib.contextmanager
+def terminated_cleanly() -> Iterator[None]:
     """Lets SIGTERM end the process as an exception does, with temporary files removed, and code 143."""
-
-    def __enter__(self) -> None:
-        self.before: Any = None
-        if threading.current_thread() is threading.main_thread():
-            self.before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-
-    def __exit__(self, *_: object) -> None:
-        if self.before is not None:
-            signal.signal(signal.SIGTERM, self.before)
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _version(ctx: click.Context, _: click.Parameter, value: bool) -> None:

@@ -127,7 +127,8 @@ class TrainingProgress:
             self.means[name] = mean + SMOOTHING * (value - mean)
         self.last, self.done = now, step
         if self.bar is not None:
-            self.bar.update(self.task, completed=step, description=self._pace())
+            shown = self._pace() if step < self.total else f"{terms(self.means)}  measuring and exporting"
+            self.bar.update(self.task, completed=step, description=shown)
         elif now - self.told > LINE_SECONDS:
             self.told = now
             self.message(f"step {step:,} of {self.total:,}  {self._pace()}")

@@ -81,10 +81,12 @@ def pairs(above: np.ndarray, below: np.ndarray, columns: int | None = None) -> I
         below: their counterparts, the same shape.
         columns: pairs in a row.
     """
-    count, height, width, _ = above.shape
+    count, height, width, channels = above.shape
     columns = min(columns or math.ceil(math.sqrt(2 * count)), count)
     scale = _scale(height, width, 2 * math.ceil(count / columns), columns)
-    return grid(np.concatenate([above, below], axis=1), columns, scale, gap=4)
+    upper, lower = (np.asarray(each).repeat(scale, axis=1).repeat(scale, axis=2) for each in (above, below))
+    line = np.full((count, 2, width * scale, channels), BACKGROUND / 255)
+    return grid(np.concatenate([upper, line, lower], axis=1), columns, scale=1, gap=8)
 
 
 def write_picture(image: Image.Image, path: str | os.PathLike[str]) -> Path:

@@ -1,0 +1,114 @@
+"""`gmzoo train` and `gmzoo doctor`: what the command adds to `zoo.training`."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.xdist_group("cli")
+
+TINY = ["--preset", "tiny"]
+
+
+def test_dry_run_does_nothing(gmzoo, tmp_path):
+    done = gmzoo("train", "vae", *TINY, "--set", "code_size=3", "--set", "learning_rate=1e-2", "--dry-run")
+    assert (done.code, done.out) == (0, "")
+    assert "would start runs/vae-001" in done.err
+    assert "config.code_size = 3" in done.err
+    assert "optimizers.elbo.learning_rate = 0.01" in done.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_finished_run_prints_its_result_again(trained, workshop):
+    again = trained("train", "vae", *TINY, "--steps", 20)
+    assert again.code == 0, again.err
+    *measured, path = again.out.splitlines()
+    assert path == str(workshop / "vae-001")
+    assert any(line.startswith("elbo -") and "nats (bound, test split)" in line for line in measured)
+    assert "is finished" in again.err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--epochs 1 --steps 1", "not both"),
+        ("--set code_siz=3", "Did you mean code_size"),
+        ("--set code_size=big", "whole number"),
+        ("--set optimizer.learning_rate=1", "elbo"),
+        ("--data digist", "digits"),
+        ("--data wine", "image"),
+        ("--init-from nothing", "nothing"),
+        ("--run-dir .", "holds no run"),
+    ],
+)
+def test_wrong_use(gmzoo, tmp_path, words, said):
+    (tmp_path / "file").write_text("")
+    done = gmzoo("train", "vae", *TINY, *words.split())
+    assert (done.code, done.out) == (2, "")
+    assert said in done.err
+    assert not (tmp_path / "runs").exists() or "--init-from" in words
+
+
+def test_another_config_in_a_run_dir_is_listed(gmzoo, workshop):
+    done = gmzoo("train", "vae", *TINY, "--steps", 20, "--set", "code_size=3", "--run-dir", workshop / "vae-001")
+    assert done.code == 2
+    assert "config.code_size: 2 -> 3" in done.err
+
+
+def test_a_loss_that_is_not_finite_is_a_failure(gmzoo):
+    done = gmzoo("train", "vae", *TINY, "--set", "learning_rate=1e30")
+    assert (done.code, done.out) == (1, "")
+    assert "not finite" in done.err
+
+
+def gmzoo_process(folder: Path, *words: str) -> subprocess.Popen[str]:
+    line = [sys.executable, "-c", "import sys; sys.argv[0] = 'gmzoo'; from zoo.cli.main import main; main()"]
+    return subprocess.Popen([*line, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder)
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_saves_and_says_how_to_go_on(gmzoo, tmp_path, signum, code):
+    words = ["train", "vae", *TINY, "--steps", "1000000", "--new"]
+    with gmzoo_process(tmp_path, *words) as process:
+        assert process.stderr is not None
+        while not (tmp_path / "runs/vae-001/metrics.jsonl").exists() or not (
+            tmp_path / "runs/vae-001/metrics.jsonl"
+        ).read_text():
+            assert process.poll() is None, process.stderr.read()
+        process.send_signal(signum)
+        out, err = process.communicate(timeout=120)
+    assert process.returncode == code
+    assert out == ""
+    last = err.splitlines()[-1]
+    assert "everything is saved" in last
+    assert last.endswith("Go on with: gmzoo train vae --preset tiny --steps 1000000")
+    assert "Traceback" not in err
+    record = json.loads((tmp_path / "runs/vae-001/run.json").read_text())
+    assert record["status"] == "stopped"
+    assert gmzoo("runs", "--json").json[0]["status"] == "stopped"
+    if signum == signal.SIGINT:  # an unfinished run is used as it is, and says so
+        done = gmzoo("sample", "--model", "runs/vae-001", "-n", 2, "--out", "a.png")
+        assert done.code == 0, done.err
+        assert "unfinished" in done.err
+
+
+def test_doctor(gmzoo):
+    done = gmzoo("doctor", "--json")
+    assert done.code == 0, done.err
+    assert all(each["ok"] for each in done.json)
+    names = [each["check"] for each in done.json]
+    assert names == ["python", "architecture", "packages", "runs", "data", "models", "devices", "training"]
+    assert "samples in" in done.json[-1]["detail"]
+
+
+def test_doctor_finds_what_is_wrong(gmzoo, tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setattr("zoo.cli.doctor._training", lambda _: "not now")
+    done = gmzoo("doctor", "--runs-dir", "file/runs")
+    assert done.code in (1, 2)
+    assert "file" in done.out + done.err
