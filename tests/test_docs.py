@@ -35,7 +35,8 @@ def test_the_model_of_the_howto_is_a_distribution(coins):
     model.logits.assign(np.linspace(-2, 2, 6).reshape(2, 3, 1))
     states = np.array(list(itertools.product([0.0, 1.0], repeat=6)), np.float32).reshape(-1, 2, 3, 1)
     assert tf.reduce_logsumexp(model.log_prob(states)).numpy() == pytest.approx(0.0, abs=1e-5)
-    samples = model.sample(RowNoise(tf.range(4000, dtype=tf.int64)))
+    draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
+    samples = draw(tf.range(4000, dtype=tf.int64))
     assert np.allclose(tf.reduce_mean(samples, 0), tf.sigmoid(model.logits), atol=0.04)
 
 
