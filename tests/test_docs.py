@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.util
 import itertools
 import re
 import sys
-import types
 from pathlib import Path
 
 import numpy as np
@@ -20,13 +20,16 @@ DOCS = Path(__file__).parents[1] / "docs"
 
 
 @pytest.fixture
-def coins(monkeypatch):
+def coins(monkeypatch, tmp_path):
     """The model of docs/add-a-model.md, as a module."""
     page = (DOCS / "add-a-model.md").read_text(encoding="utf-8")
     (code,) = re.findall(r'```python title="zoo/models/coins.py"\n(.*?)```', page, flags=re.DOTALL)
-    module = types.ModuleType("zoo.models.coins")
+    path = tmp_path / "coins.py"
+    path.write_text(code, encoding="utf-8")
+    spec = importlib.util.spec_from_file_location("zoo.models.coins", path)
+    module = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, module.__name__, module)
-    exec(compile(code, "docs/add-a-model.md", "exec"), vars(module))
+    spec.loader.exec_module(module)
     return module
 
 
