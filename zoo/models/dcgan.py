@@ -52,14 +52,38 @@ PRESETS = {
     "glyphs": {
         "config": {"width": 32, "code_size": 64},
         "dataset": "glyphs",
-        "batch_size": 64,
+        "batch_size": 32,
         "epochs": 4,
         "optimizers": {
-            "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
-            "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+            "discriminator": {"name": "adam", "learning_rate": 5e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5},
         },
         "averages": {"generator": 0.999},
-        "expect": "characters that a classifier reads",
+        "expect": "a classifier reads 98 % of the samples; 3 min on 2 cores",
+    },
+    "conditional": {
+        "config": {"width": 32, "code_size": 64, "classes": 10},
+        "dataset": "glyphs",
+        "batch_size": 32,
+        "epochs": 4,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 5e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.999},
+        "expect": "draws the class that --label asks for; 3 min on 2 cores",
+    },
+    "mnist": {
+        "config": {"width": 32, "code_size": 64},
+        "dataset": "mnist",
+        "batch_size": 32,
+        "epochs": 5,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 5e-4, "beta_1": 0.5},
+            "generator": {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.999},
+        "expect": "handwritten digits; 3 min on 2 cores",
     },
     "paper": {
         "config": {"width": 128, "code_size": 100},
