@@ -129,6 +129,15 @@ def test_a_validation_split_without_a_test_split_is_the_test_split(tmp_path):
     assert data.info.notes == ("there is no test split: the validation split is taken for it",)
 
 
+def test_a_damaged_download_is_named(tmp_path):
+    manual = tmp_path / "downloads/manual"
+    manual.mkdir(parents=True)
+    for name in ("train-images-idx3", "train-labels-idx1", "t10k-images-idx3", "t10k-labels-idx1"):
+        (manual / f"{name}-ubyte.gz").write_bytes(b"half a file")
+    with pytest.raises(ZooError, match=r"mnist: a download is damaged.*\nRemove .*downloads and try again"):
+        load("mnist", data_dir=tmp_path)
+
+
 def test_what_cannot_be_used_is_said(tmp_path):
     with pytest.raises(UsageError, match=r"tfds:played_sound has no images"):
         load("tfds:played_sound", data_dir=tmp_path)

@@ -1,5 +1,7 @@
 """Our own sets: what they promise, drawn from their sources without TFDS."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -52,6 +54,20 @@ def test_the_catalogue_says_what_the_examples_are(name):
     if "tokens" in block:
         assert block["tokens"].dtype == np.int32
         assert block["tokens"].max() < len(info.vocabulary)
+
+
+@pytest.mark.parametrize("name", CATALOGUE)
+def test_the_documentation_lists_the_set_with_its_counts_and_licence(name):
+    entry = CATALOGUE[name]
+    text = (Path(__file__).parents[2] / "docs/data.md").read_text(encoding="utf-8")
+    counts = " / ".join(f"{count:,}" for count in entry["counts"].values())
+    assert any(line.startswith(f"| `{name}`") and counts in line for line in text.splitlines())
+    licences = text[text.index("## Licences") :]
+    assert any(f"`{name.partition('/')[0]}`" in line for line in licences.splitlines())
+    if entry["image_shape"]:
+        height, width, _ = entry["image_shape"]
+        rows = [line for line in text.splitlines() if line.startswith(f"| `{name}`") and counts in line]
+        assert f"{height}x{width}" in rows[0] or "the same" in rows[0]
 
 
 @pytest.mark.parametrize("name", ["digits", "wine", "prose", "patches", "shapes/8"])

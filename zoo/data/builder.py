@@ -71,7 +71,7 @@ def quiet_import() -> Iterator[None]:
 with quiet_import():
     import tensorflow  # noqa: F401  TFDS imports it late, where it could not be kept quiet
     import tensorflow_datasets as tfds
-    from tensorflow_datasets.core.download import downloader
+    from tensorflow_datasets.core.download import download_manager, downloader
 
 tfds.disable_progress_bar()
 # With no network TFDS tries for 204 s; with two attempts it gives up in one.
@@ -131,13 +131,25 @@ def embedded_class(module: ModuleType) -> type[tfds.core.GeneratorBasedBuilder]:
             return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
 
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-            key = 0
+            key, total, told = (
+                0,
+                module.CATALOGUE[catalogued(self.source_name)]["counts"][split],
+                time.monotonic(),
+            )
             for block in module.blocks(self.source_name, split):
+                if time.monotonic() - told > 10:
+                    told = time.monotonic()
+                    log.info("%s: %d of %d %s examples", self.source_name, key, total, split)
                 for row in range(len(next(iter(block.values())))):
                     yield key, {field: encodable(field, array[row]) for field, array in block.items()}
                     key += 1
 
     return Builder
+
+
+def catalogued(name: str) -> str:
+    """The entry of the catalogue that speaks of a set: that of `shapes` speaks of all sizes."""
+    return "shapes" if name.startswith("shapes/") else name
 
 
 def encodable(field: str, value: Any) -> Any:
@@ -198,18 +210,16 @@ def prepare(builder: tfds.core.DatasetBuilder, name: str) -> None:
     try:
         with quiet():
             builder.download_and_prepare()
-    except tfds.download.DownloadError as error:
-        raise ZooError(f"{name} could not be downloaded: {first_line(error)}") from error
     except OSError as error:
         if error.errno is not None:  # of the disk; those of the network have none
             raise
         raise no_network(name, WITHOUT_NETWORK) from error
-    except (
-        AssertionError,
-        ImportError,
-        NotImplementedError,
-        ValueError,
-    ) as error:  # as manual downloads raise
+    except download_manager.NonMatchingChecksumError as error:
+        raise ZooError(
+            f"{name}: a download is damaged, its checksum is wrong.\n"
+            f"Remove {Path(builder.data_dir_root) / 'downloads'} and try again."
+        ) from error
+    except Exception as error:  # TFDS raises what its builders and its downloads raise: anything
         raise ZooError(f"TensorFlow Datasets could not prepare {name}: {first_line(error)}") from error
     log.info("prepared %s in %.1f s", name, time.monotonic() - start)
 

@@ -51,7 +51,7 @@ def with_validation(parts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int
         middle = stop - min((stop - start) // 10, 5000)
         if middle < stop:
             parts["train"], parts["validation"] = (start, middle), (middle, stop)
-    return parts
+    return {split: parts[split] for split in SPLITS if split in parts}
 
 
 def fixed_split(length: int, by_position: bool = False) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 from collections.abc import Callable
@@ -67,8 +68,14 @@ def load(
     else:
         content = named.read(spec, image_size, channels, data_folder(data_dir))
     for note in content.info.notes:
-        log.info("%s: %s", spec, note)
+        tell(spec, note)
     return cut(content, spec, split, limit)
+
+
+@functools.cache
+def tell(spec: str, note: str) -> None:
+    """Tells of a conversion, once however many splits are loaded."""
+    log.info("%s: %s", spec, note)
 
 
 def parse(spec: str) -> tuple[str, str]:
