@@ -187,9 +187,9 @@ def test_npz_is_converted_and_says_so(tmp_path, caplog):
     np.savez(tmp_path / "a.npz", image=IMAGE)
     with caplog.at_level("INFO", "gmzoo"):
         data = load(f"npz:{tmp_path}/a.npz", "all", image_size=8, channels=3)
+        load(f"npz:{tmp_path}/a.npz", "train", image_size=8, channels=3)
     assert data.fields["image"].shape == (40, 8, 8, 3)
     assert data.info.notes == ("gray converted to RGB", "6x5 cropped to the central 5x5", "resized to 8x8")
-        load(f"npz:{tmp_path}/a.npz", "train", image_size=8, channels=3)
     assert [record.message for record in caplog.records] == [
         f"npz:{tmp_path}/a.npz: {note}" for note in data.info.notes
     ], "each once"
