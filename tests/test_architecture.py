@@ -1,4 +1,4 @@
-"""The laws of the house, read from the source: who imports whom, what loads no TensorFlow, what is a literal."""
+"""The laws of the house, read from the source: imports go down, listing is light, cards are literals."""
 
 from __future__ import annotations
 

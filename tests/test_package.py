@@ -41,7 +41,7 @@ def shipped() -> list[Path]:
 
 
 def test_setup_lists_every_package():
-    """setuptools cannot find them through package_dir: of a folder without its line nothing would be shipped."""
+    """setuptools cannot find them through package_dir: a folder without its line would not be shipped."""
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     written = config["options"]["packages"].split()
