@@ -21,7 +21,7 @@ class PlayedFaces(tfds.core.GeneratorBasedBuilder):
                 "photo": tfds.features.Image(shape=(None, None, 3)),
                 "kind": tfds.features.ClassLabel(names=["cat", "dog"]),
                 "caption": tfds.features.Text(),
-                "attributes": {"bald": np.bool_, "young": np.bool_},
+                "attributes": {"young": np.bool_, "bald": np.bool_},
                 "boxes": tfds.features.Sequence(np.float32),
             }
         )
@@ -78,6 +78,16 @@ class PlayedSound(PlayedDigits):
         return tfds.core.DatasetInfo(builder=self, features=features)
 
 
+class PlayedDepth(PlayedDigits):
+    """Images with 16 bits."""
+
+    def _info(self):
+        features = tfds.features.FeaturesDict(
+            {"image": tfds.features.Image(shape=(4, 4, 1), dtype=np.uint16)}
+        )
+        return tfds.core.DatasetInfo(builder=self, features=features)
+
+
 class PlayedManual(PlayedDigits):
     """Wants its user to fetch files."""
 
@@ -91,12 +101,12 @@ def test_images_of_many_sizes_are_brought_to_one(tmp_path):
     assert data.info.splits == {"train": 18, "validation": 2, "test": 5}
     assert data.info.notes == ("images of many sizes cropped and resized to 4x4",)
     assert data.info.class_names == ("cat", "dog")
-    assert data.info.attribute_names == ("bald", "young")
+    assert data.info.attribute_names == ("young", "bald")
     numbers = data.fields["image"][:, 0, 0, 0] // 10
     assert sorted(numbers[:20]) == list(range(20))
     np.testing.assert_array_equal(data.fields["label"], numbers % 2)
     np.testing.assert_array_equal(
-        data.fields["attributes"], np.stack([numbers % 2 == 0, numbers % 3 == 0], 1)
+        data.fields["attributes"], np.stack([numbers % 3 == 0, numbers % 2 == 0], 1)
     )
     assert list(data.fields["caption"]) == [f"größer als {number}" for number in numbers]
     assert set(data.fields) == {"image", "label", "attributes", "caption"}
@@ -141,5 +151,7 @@ def test_a_damaged_download_is_named(tmp_path):
 def test_what_cannot_be_used_is_said(tmp_path):
     with pytest.raises(UsageError, match=r"tfds:played_sound has no images"):
         load("tfds:played_sound", data_dir=tmp_path)
+    with pytest.raises(UsageError, match="tfds:played_depth are uint16 with 1 channels"):
+        load("tfds:played_depth", data_dir=tmp_path)
     with pytest.raises(ZooError, match=r"could not prepare played_manual: Manual directory does not exist.$"):
         load("tfds:played_manual", data_dir=tmp_path)

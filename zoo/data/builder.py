@@ -25,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from zoo.data.content import Content, digest_fields, with_validation
-from zoo.data.convert import recolour, resize
+from zoo.data.convert import CHANNELS, recolour, resize
 from zoo.data.dataset import Info
 from zoo.data.downloaded import WITHOUT_NETWORK, check_network
 from zoo.data.network import no_network
@@ -131,25 +131,17 @@ def embedded_class(module: ModuleType) -> type[tfds.core.GeneratorBasedBuilder]:
             return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
 
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
-            key, total, told = (
-                0,
-                module.CATALOGUE[catalogued(self.source_name)]["counts"][split],
-                time.monotonic(),
-            )
+            entry = module.CATALOGUE.get(self.source_name, module.CATALOGUE[source])
+            key, told = 0, time.monotonic()
             for block in module.blocks(self.source_name, split):
                 if time.monotonic() - told > 10:
                     told = time.monotonic()
-                    log.info("%s: %d of %d %s examples", self.source_name, key, total, split)
+                    log.info("%s: %d of %d %s examples", self.source_name, key, entry["counts"][split], split)
                 for row in range(len(next(iter(block.values())))):
                     yield key, {field: encodable(field, array[row]) for field, array in block.items()}
                     key += 1
 
     return Builder
-
-
-def catalogued(name: str) -> str:
-    """The entry of the catalogue that speaks of a set: that of `shapes` speaks of all sizes."""
-    return "shapes" if name.startswith("shapes/") else name
 
 
 def encodable(field: str, value: Any) -> Any:
@@ -262,8 +254,9 @@ def keys_of(features: Any, name: str) -> dict[str, str]:
     """Which feature of TFDS gives which field.
 
     Raises:
-        UsageError: if there are no images.
+        UsageError: if there are no images, or none that a model here could take.
     """
+    features = dict(features.items())  # which TFDS's own dictionary is not quite
 
     def first(kind: type, *preferred: str) -> str | None:
         found = [key for key, feature in features.items() if isinstance(feature, kind)]
@@ -272,15 +265,19 @@ def keys_of(features: Any, name: str) -> dict[str, str]:
     image = first(tfds.features.Image, "image")
     if image is None:
         raise UsageError(f"tfds:{name} has no images (it has {', '.join(features)}).")
+    kind, channels = np.dtype(features[image].np_dtype), features[image].shape[-1]
+    if kind != np.uint8 or channels not in CHANNELS:
+        raise UsageError(f"The images of tfds:{name} are {kind} with {channels} channels: not gray, not RGB.")
     found = {"image": image}
     label = first(tfds.features.ClassLabel, "label")
     if label is not None:
         found["label"] = label
     for key in ("caption", "text", "description"):
-        if key in features and isinstance(features[key], tfds.features.Text):
+        if isinstance(features.get(key), tfds.features.Text):
             found["caption"] = key
-    if "attributes" in features and isinstance(
-        features["attributes"], tfds.features.FeaturesDict
+    attributes = features.get("attributes")
+    if isinstance(attributes, tfds.features.FeaturesDict) and all(
+        np.dtype(each.np_dtype) == bool for each in attributes.values()
     ):  # as CelebA has them
         found["attributes"] = "attributes"
     return found
@@ -368,8 +365,8 @@ def copy(
         for batch in dataset:
             for field, key in keys.items():
                 values = batch[key]
-                if field == "attributes" and isinstance(values, dict):
-                    values = np.stack(list(values.values()), -1)
+                if isinstance(values, dict):  # attributes; TensorFlow has sorted them
+                    values = np.stack([values[each] for each in builder.info.features[key]], -1)
                 values = np.asarray(values)
                 if image_size:
                     if field == "image":
