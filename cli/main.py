@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import importlib
+import os
 import signal
 import sys
 import threading
@@ -59,7 +60,9 @@ class Zoo(click.Group):
             raise click.UsageError(f"no command {word!r}.{hint}")
         return super().resolve_command(ctx, args)
 
-    def main(self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any) -> Any:
+    def main(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, prog_name: str | None = None, **extra: Any
+    ) -> Any:
         """Runs one command line, turns errors into lines on stderr, and exits with the code."""
         args = list(sys.argv[1:] if args is None else args)
         debug = "--debug" in args
@@ -93,19 +96,25 @@ def report(error: Exception) -> int:
         return _say(f"Error: {error.format_message()}", error.exit_code)
     if isinstance(error, BrokenPipeError):
         # Who reads the output has seen enough, as in `gmzoo list | head`. Python would complain at its exit.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         return 1
     if isinstance(error, OSError):
         return _say(f"Error: {_system_error(error)}", 1)
     if isinstance(error, MemoryError):
         return _say("Error: out of memory.\nUse fewer examples (-n, --limit) or a smaller --batch-size.", 1)
+    if os.strerror(errno.ENOSPC) in str(error):  # said by TensorFlow's own writers
+        return report(OSError(errno.ENOSPC, ""))
     lines = str(error).strip().splitlines() or [""]
     line = lines[-1] if lines[0].endswith(":") else lines[0]  # TensorFlow begins with "in user code:"
-    return _say(f"Error: {type(error).__name__}: {line.strip()}\nThe same command with --debug shows where.", 1)
+    return _say(
+        f"Error: {type(error).__name__}: {line.strip()}\nThe same command with --debug shows where.", 1
+    )
 
 
 def _say(message: str, code: int) -> int:
-    click.echo("\n".join(message.splitlines()[:3]), err=True)
+    """Prints a message, in two lines if it has more than one."""
+    first, *rest = message.splitlines()
+    click.echo("\n".join([first, " ".join(rest)] if rest else [first]), err=True)
     return code
 
 

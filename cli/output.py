@@ -10,13 +10,15 @@ import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-import numpy as np
 
 from zoo.errors import UsageError, nearest
 from zoo.files import replacing
+
+if TYPE_CHECKING:
+    import numpy as np
 
 #: An ending that stands for a folder with one file each.
 FOLDER = ""
@@ -30,10 +32,10 @@ def write_json(document: Any) -> None:
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | np.ndarray):
+    if hasattr(value, "tolist"):  # a NumPy array or number
+        value = value.tolist()
+    if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
-    if isinstance(value, np.generic):
-        value = value.item()
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return str(value) if isinstance(value, Path) else value
@@ -122,6 +124,8 @@ def write_npz(path: Path, arrays: Mapping[str, tuple[int, Iterable[np.ndarray]]]
         path: the `.npz`.
         arrays: name -> (number of rows, pieces [.., ...] with as many rows in all).
     """
+    import numpy as np
+
     with replacing(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         for name, (rows, pieces) in arrays.items():
             # A fixed date: the same result gives the same bytes.
@@ -133,7 +137,7 @@ def write_npz(path: Path, arrays: Mapping[str, tuple[int, Iterable[np.ndarray]]]
                             "fortran_order": False,
                             "shape": (rows, *piece.shape[1:]),
                         }
-                        np.lib.format.write_array_header_1_0(file, header)  # type: ignore[arg-type]
+                        np.lib.format.write_array_header_1_0(file, header)
                     file.write(np.ascontiguousarray(piece).tobytes())
 
 

@@ -34,15 +34,13 @@ def process(debug: bool) -> Iterator[None]:
     """The surroundings of one command line.
 
     Args:
-        debug: let Python warnings and what TensorFlow says through.
+        debug: let Python's warnings through.
     """
     handler = Lines()
     before = log.level, log.propagate
     log.addHandler(handler)
     log.setLevel(logging.INFO)
     log.propagate = False
-    if debug:
-        os.environ["TF_CPP_MIN_LOG_LEVEL"] = "0"
     try:
         with warnings.catch_warnings():
             if not debug and not sys.warnoptions:
@@ -58,7 +56,7 @@ def tensorflow() -> None:
     if "tensorflow" in sys.modules:
         return
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with held_back() if os.environ["TF_CPP_MIN_LOG_LEVEL"] != "0" else contextlib.nullcontext():
+    with held_back():
         import tensorflow as tf
 
         tf.get_logger().setLevel(logging.ERROR)

@@ -67,7 +67,9 @@ def gmzoo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done
 
 
 @pytest.fixture
-def trained(gmzoo: Callable[..., Done], workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
+def trained(
+    gmzoo: Callable[..., Done], workshop: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Done]:
     """Runs a command line in an empty folder, with the runs of the workshop."""
     monkeypatch.setenv("GMZOO_RUNS", str(workshop))
     return gmzoo

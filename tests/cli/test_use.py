@@ -71,11 +71,8 @@ def test_score_of_one_example_has_no_error(trained):
 
 def test_a_bound_says_so_and_has_seeds(trained):
     line = ["score", "--model", "vae", "--data", "digits", "--limit", 70, "--json"]
-    few, again, other, many = (
-        trained(*line, *more.split()).json
-        for more in ("--importance-samples 1", "--importance-samples 1 --seed 0", "--importance-samples 1 --seed 9",
-                     "--importance-samples 200")
-    )  # fmt: skip
+    draws = ["1", "1 --seed 0", "1 --seed 9", "200"]
+    few, again, other, many = (trained(*line, "--importance-samples", *each.split()).json for each in draws)
     assert few == again
     assert few["kind"] == "bound"
     assert few["examples"] != other["examples"]
@@ -148,7 +145,10 @@ def test_data_that_does_not_fit_is_wrong_use(trained, command):
 
 def test_scores_as_a_picture_go_from_the_least_to_the_most_likely(trained):
     assert trained("score", "--model", "nade", "--data", "digits", "--limit", 4, "--out", "a.png").code == 0
-    nats = [each["log_prob"] for each in trained("score", "--model", "nade", "--limit", 4, "--json").json["examples"]]
+    nats = [
+        each["log_prob"]
+        for each in trained("score", "--model", "nade", "--limit", 4, "--json").json["examples"]
+    ]
     with Image.open("a.png") as picture:
         cell = np.asarray(picture)[2:66:8, 2:66:8]  # the first of a grid of 2 x 2, enlarged 8 times
     np.testing.assert_array_equal(cell, np.round(examples(limit=4)[np.argmin(nats), ..., 0] * 255))
