@@ -51,7 +51,7 @@ PRESETS = {
             "network": "convolutional",
             "encoder_units": [128],
             "decoder_units": [128],
-            "code_size": 32,
+            "code_size": 16,
             "activation": "leaky_relu",
         },
         "dataset": "glyphs",
