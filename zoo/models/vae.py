@@ -56,11 +56,11 @@ PRESETS = {
         },
         "dataset": "glyphs",
         "batch_size": 100,
-        "epochs": 20,
+        "epochs": 10,
         "optimizers": {
             "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5}}
         },
-        "expect": "readable characters",
+        "expect": "test ELBO and bound on the model's page; 5 min on 2 cores",
     },
     "mnist": {
         "config": {
@@ -76,7 +76,7 @@ PRESETS = {
         "optimizers": {
             "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5}}
         },
-        "expect": "",
+        "expect": "test bound -88.1 nats (500 samples), ELBO -92.7; 10 min on 2 cores",
     },
 }
 
