@@ -53,7 +53,7 @@ PRESETS = {
         "config": {"width": 32, "code_size": 64},
         "dataset": "glyphs",
         "batch_size": 32,
-        "epochs": 4,
+        "epochs": 3,
         "optimizers": {
             "discriminator": {"name": "adam", "learning_rate": 5e-4, "beta_1": 0.5},
             "generator": {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5},
@@ -65,7 +65,7 @@ PRESETS = {
         "config": {"width": 32, "code_size": 64, "classes": 10},
         "dataset": "glyphs",
         "batch_size": 32,
-        "epochs": 4,
+        "epochs": 3,
         "optimizers": {
             "discriminator": {"name": "adam", "learning_rate": 5e-4, "beta_1": 0.5},
             "generator": {"name": "adam", "learning_rate": 2e-3, "beta_1": 0.5},
