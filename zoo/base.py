@@ -100,7 +100,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         """What several turns use, computed once a step: a GAN's fakes. Nothing by default."""
         return {}
 
-    def begin(self, batch: Batch) -> None:  # noqa: B027
+    def begin(self, batch: Batch) -> None:
         """Sets weights from a first large batch, once, before the first step. Nothing by default."""
 
     def due(self, step: int) -> tuple[str, ...]:
@@ -311,7 +311,9 @@ class GenerativeModel(keras.Model, abc.ABC):
     def load_own_variables(self, store: Any) -> None:
         for index, (_, average, _) in enumerate(self.averages.pairs):
             average.assign(store[f"average_{index}"])
-        super().load_own_variables({key: store[key] for key in store.keys() if not key.startswith("average_")})
+        super().load_own_variables(
+            {key: store[key] for key in store.keys() if not key.startswith("average_")}
+        )
 
     @final
     def get_compile_config(self) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Checkpoints: every variable of a model and its optimizers in one checksummed `.npz`, written whole or not at all.
 
-A `.npz` is a zip: each array has a checksum, so a file that was cut short, zeroed or swapped is noticed when it
-is read, and the checkpoint before it is taken instead. Nothing is pickled.
+A `.npz` is a zip: each array has a checksum, so a file that was cut short, zeroed or swapped is noticed when
+it is read, and the checkpoint before it is taken instead. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def newest(folder: Path, model: str) -> tuple[dict[str, np.ndarray], dict[str, A
         )
     if found:
         raise ZooError(
-            f"No checkpoint in {folder} can be read.\nStart afresh with --new; the damaged run stays where it is."
+            f"No checkpoint in {folder} can be read.\n"
+            "Start afresh with --new; the damaged run stays where it is."
         )
     return None
 

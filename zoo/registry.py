@@ -1,5 +1,6 @@
 """Models by name. A model is a file in `zoo/models`; its `CARD` and `PRESETS` are literals that are read
-without importing it, so that listing needs no TensorFlow."""
+without importing it, so that listing needs no TensorFlow.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from zoo.errors import UsageError, nearest
-from zoo.runs import all_runs, runs_dir, Run
+from zoo.runs import Run, all_runs, runs_dir
 
 if typing.TYPE_CHECKING:
     from zoo.base import GenerativeModel
@@ -37,9 +38,9 @@ def _literals(name: str) -> dict[str, Any]:
     tree = ast.parse((MODELS / f"{name}.py").read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            if node.targets[0].id in ("CARD", "PRESETS"):
-                found[node.targets[0].id] = ast.literal_eval(node.value)
+        target = node.targets[0] if isinstance(node, ast.Assign) else None
+        if isinstance(target, ast.Name) and target.id in ("CARD", "PRESETS"):
+            found[target.id] = ast.literal_eval(node.value)
     return found
 
 

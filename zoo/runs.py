@@ -1,4 +1,4 @@
-"""Run directories: each describes itself in `run.json`, so that it can be found, resumed and used by its path."""
+"""Run directories: each describes itself in `run.json`, so that it can be found, resumed and used."""
 
 from __future__ import annotations
 

@@ -192,7 +192,7 @@ def plan(
 def _split_settings(
     settings: Mapping[str, Any], optimizers: Mapping[str, Mapping[str, Any]], config_class: type
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`KEY=VALUE` is an option of the model; `learning_rate=` of every optimizer; `TURN.KEY=` of one turn's."""
+    """`KEY=` is an option of the model, `learning_rate=` of every optimizer, `TURN.KEY=` of one turn's."""
     changed: dict[str, Any] = {}
     tuned = {turn: dict(values) for turn, values in optimizers.items()}
     for key, value in settings.items():
@@ -629,7 +629,8 @@ def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
             continue
         return ZooError(f"Out of memory with --batch-size {plan.batch_size}; --batch-size {size} fits.")
     return ZooError(
-        f"Out of memory, even with the smallest batch.\nTry a smaller --image-size, or another preset of {plan.model}."
+        "Out of memory, even with the smallest batch.\n"
+        f"Try a smaller --image-size, or another preset of {plan.model}."
     )
 
 

@@ -1,4 +1,4 @@
-"""Log-likelihoods, and bounds on them, over a data set, from a Python model (training does not export first)."""
+"""Log-likelihoods, and bounds on them, over a data set, from a Python model: training exports later."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
 
     Args:
         model: with an exact likelihood or a bound.
-        importance_samples: for a bound: the evidence lower bound where None, else that many draws of the code.
+        importance_samples: for a bound: that many draws of the code; the evidence lower bound if None.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)

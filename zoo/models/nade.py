@@ -53,9 +53,13 @@ PRESETS = {
         "config": {"hidden_units": 200},
         "dataset": "digits",
         "batch_size": 32,
-        "epochs": 60,
-        "optimizers": {"likelihood": {"name": "adam", "learning_rate": 1e-3}},
-        "patience": 10,
+        "epochs": 150,
+        "optimizers": {
+            "likelihood": {
+                "name": "adam",
+                "learning_rate": {"schedule": "cosine", "start": 3e-3, "end": 0.0, "warmup": 100},
+            }
+        },
         "expect": "readable digits",
     },
     "glyphs": {
