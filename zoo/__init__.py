@@ -62,7 +62,7 @@ def load(model: str | os.PathLike[str], runs: str | os.PathLike[str] | None = No
 
 
 def train(name: str, **options: Any) -> Run | None:
-    """Trains a model, or resumes its run, and exports it: see `zoo.training.train` and `zoo.training.plan`."""
+    """Trains a model, or resumes its run, and exports it: see `zoo.training.train` and `.plan`."""
     from zoo import training
 
     return training.train(name, **options)

@@ -1,8 +1,8 @@
 """The one abstraction of the zoo: a generative model is a game of turns.
 
-A variational autoencoder has one turn, a GAN two, an adversarial autoencoder three. A turn names the variables
-that it trains and an objective; `GenerativeModel.train_step` plays the turns that are due, and is written
-once, here. What a trained model can do is said by its capabilities: small abstract classes that callers test
+A variational autoencoder has one turn, a GAN two, an adversarial autoencoder three. A turn names the
+variables that it trains and an objective; `GenerativeModel.train_step` plays the turns that are due, and is
+written once, here. What a trained model can do is said by its capabilities: small abstract classes that callers test
 with `isinstance`. Classes are abstract or final: an implemented method is not overridden.
 
 Shapes: B rows of a batch, H x W x C an image, D predicted scalars (H * W * C for an image), d a code.
@@ -159,8 +159,8 @@ class GenerativeModel(keras.Model, abc.ABC):
     def choose_turns(self, step: int) -> None:
         """Makes the host's step `step` play the turns that are due, by the trace that belongs to them.
 
-        A traced function ignores a changed attribute, and `tf.cond` around an optimizer fails under a strategy:
-        so the host chooses, and each choice is traced once.
+        A traced function ignores a changed attribute, and `tf.cond` around an optimizer fails under a
+        strategy: so the host chooses, and each choice is traced once.
         """
         playing = self.due(step)
         if playing != self.playing:
@@ -231,7 +231,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         return terms
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
-        """Keras would take a batch to build the model under a strategy; ours is complete, and data order counts."""
+        """Keras would take a batch to build the model; ours is complete, and the order of data counts."""
 
     @contextlib.contextmanager
     def evaluation_weights(self, batch: Batch | None = None) -> Iterator[None]:
@@ -281,7 +281,7 @@ class GenerativeModel(keras.Model, abc.ABC):
 
     @final
     def weights_by_name(self) -> dict[str, keras.Variable]:
-        """The model's own variables; layers' automatic names differ between processes, their order does not."""
+        """The model's own variables: automatic names differ between processes, their order does not."""
         return {
             f"weights/{index:04d}_{variable.name}": variable for index, variable in enumerate(self.variables)
         }
@@ -312,7 +312,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         for index, (_, average, _) in enumerate(self.averages.pairs):
             average.assign(store[f"average_{index}"])
         super().load_own_variables(
-            {key: store[key] for key in store.keys() if not key.startswith("average_")}
+            {key: value for key, value in store.items() if not key.startswith("average_")}
         )
 
     @final
@@ -491,7 +491,7 @@ def configure(config_class: type, values: Mapping[str, Any]) -> Any:
     """A `Config` from plain values, each checked against its field's type.
 
     Args:
-        config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal[...]`, or tuples of them.
+        config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal`, or tuples of them.
         values: field name -> value; text is read as YAML reads it.
 
     Raises:
@@ -510,7 +510,8 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
         raise UsageError(
-            f"{key}={value!r}: must be one of {', '.join(map(str, arguments))}.{nearest(str(value), map(str, arguments))}"
+            f"{key}={value!r}: must be one of {', '.join(map(str, arguments))}."
+            f"{nearest(str(value), map(str, arguments))}"
         )
     if origin in (typing.Union, types.UnionType):
         if value is None:

@@ -112,7 +112,7 @@ class Log:
 
 
 def _plugin(name: str) -> Any:
-    """Says which of TensorBoard's pages shows a value; TensorBoard itself need not be installed to write it."""
+    """Says which of TensorBoard's pages shows a value; writing it needs no TensorBoard."""
     data = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=name)
     return tf.compat.v1.SummaryMetadata(plugin_data=data)
 
@@ -241,7 +241,7 @@ def draw_results(run: Run) -> None:
 
 
 class Checkpointer(keras.callbacks.Callback):
-    """Saves after each epoch, every minute, and before a signal ends the run. Stands last, so that it saves all."""
+    """Saves after each epoch, every minute, and before a signal ends the run. It stands last."""
 
     def __init__(self, state: State, run: Run, recorder: Recorder) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Checkpoints: every variable of a model and its optimizers in one checksummed `.npz`, written whole or not at all.
+"""Checkpoints: all variables of a model and its optimizers in one checksummed `.npz`, whole or not at all.
 
 A `.npz` is a zip: each array has a checksum, so a file that was cut short, zeroed or swapped is noticed when
 it is read, and the checkpoint before it is taken instead. Nothing is pickled.
