@@ -2,8 +2,8 @@
 
 A variational autoencoder has one turn, a GAN two, an adversarial autoencoder three. A turn names the
 variables that it trains and an objective; `GenerativeModel.train_step` plays the turns that are due, and is
-written once, here. What a trained model can do is said by its capabilities: small abstract classes that callers test
-with `isinstance`. Classes are abstract or final: an implemented method is not overridden.
+written once, here. What a trained model can do is said by its capabilities: small abstract classes that
+callers test with `isinstance`. Classes are abstract or final: an implemented method is not overridden.
 
 Shapes: B rows of a batch, H x W x C an image, D predicted scalars (H * W * C for an image), d a code.
 Images are float32 in [0, 1]; a model quantises or rescales them inside.
