@@ -67,6 +67,8 @@ class GenerativeModel(keras.Model, abc.ABC):
 
     #: What an example is: the name of the tensor in a batch, and of a signature's input.
     modality: ClassVar[str] = "image"
+    #: Keras' compiled step; `choose_turns` exchanges it.
+    train_function: Any
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

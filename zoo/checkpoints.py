@@ -36,10 +36,11 @@ def write(path: Path, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any])
     Raises:
         ZooError: the disk is full; what stood at `path` is untouched.
     """
-    text = np.frombuffer(json.dumps(meta).encode(), np.uint8)
+    contents: dict[str, Any] = {key.replace("/", "|"): value for key, value in arrays.items()}
+    contents[META] = np.frombuffer(json.dumps(meta).encode(), np.uint8)
     try:
         with replacing(path) as temporary, temporary.open("wb") as file:
-            np.savez(file, **{META: text}, **{key.replace("/", "|"): value for key, value in arrays.items()})
+            np.savez(file, **contents)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise ZooError(

@@ -38,9 +38,10 @@ def _literals(name: str) -> dict[str, Any]:
     tree = ast.parse((MODELS / f"{name}.py").read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
-        target = node.targets[0] if isinstance(node, ast.Assign) else None
-        if isinstance(target, ast.Name) and target.id in ("CARD", "PRESETS"):
-            found[target.id] = ast.literal_eval(node.value)
+        if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
+            continue
+        if node.targets[0].id in ("CARD", "PRESETS"):
+            found[node.targets[0].id] = ast.literal_eval(node.value)
     return found
 
 

@@ -139,7 +139,12 @@ def plan(
         # Own pictures come in any size; the preset knows what its networks are made for.
         image_size = base.get("image_size", 28)
         log.info("images are resized to %dx%d (--image-size changes it)", image_size, image_size)
-    options = {"image_size": image_size, "data_dir": data_dir, "limit": limit, "skip_bad": skip_bad}
+    options: dict[str, Any] = {
+        "image_size": image_size,
+        "data_dir": data_dir,
+        "limit": limit,
+        "skip_bad": skip_bad,
+    }
     train = datasets.load(spec, "train", **options)
     train.require(model_class.modality)
     config = configure(config_class, _fitted({**base["config"], **changed}, config_class, train))
@@ -154,7 +159,7 @@ def plan(
     per_epoch = len(train) // batch
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
-    total = steps if steps is not None else epochs * per_epoch
+    total = steps if steps is not None else (epochs or 0) * per_epoch
     return Plan(
         model=name,
         preset=preset,
