@@ -306,9 +306,11 @@ class GenerativeModel(keras.Model, abc.ABC):
         return sys.modules[cls.__module__].Config
 
     def save_own_variables(self, store: Any) -> None:
-        super().save_own_variables(store)
-        for index, (_, average, _) in enumerate(self.averages.pairs):
-            store[f"average_{index}"] = average
+        own: dict[str, Any] = {}
+        super().save_own_variables(own)
+        own |= {f"average_{index}": average for index, (_, average, _) in enumerate(self.averages.pairs)}
+        for key, variable in own.items():  # as arrays: NumPy warns of converting a variable
+            store[key] = variable.numpy()
 
     def load_own_variables(self, store: Any) -> None:
         for index, (_, average, _) in enumerate(self.averages.pairs):

@@ -182,6 +182,7 @@ def test_mixed_modes_become_what_the_richest_has(tmp_path, read):
     assert read(tmp_path / "in").fields["image"].shape[-1] == 1
 
 
+@pytest.mark.filterwarnings("ignore:Saving I mode images:DeprecationWarning")  # Pillow, of what we make here
 @given(
     st.sampled_from(["1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I", "F", "I;16"]),
     st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "PPM"]),
