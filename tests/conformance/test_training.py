@@ -87,6 +87,9 @@ def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(subject, tmp
     assert (resumed.path / "metrics.jsonl").read_text() == (subject.run.path / "metrics.jsonl").read_text()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:__array__ implementation:DeprecationWarning"
+)  # Keras, of its own variables
 def test_keras_file_keeps_weights_and_optimizers(subject, tmp_path):
     model = subject.fresh_model()
     for batch in subject.batches(2):
