@@ -316,7 +316,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         for index, (_, average, _) in enumerate(self.averages.pairs):
             average.assign(store[f"average_{index}"])
         super().load_own_variables(
-            {key: value for key, value in store.items() if not key.startswith("average_")}
+            {key: store[key] for key in list(store.keys()) if not key.startswith("average_")}
         )
 
     @final
