@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
-from zoo.layers.batch_norm import BatchNorm
+from zoo.layers.batch_norm import BatchNorm, batches_apart
 from zoo.losses import discriminator_loss, generator_loss
 from zoo.noise import Noise
 
@@ -216,13 +216,16 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
             ),
         ]
 
-    def discriminate(self, image: tf.Tensor, batch: Batch) -> tf.Tensor:
-        """Logits [B] that images [B, H, W, C] in [-1, 1] are real, of their class."""
+    def discriminate(self, batch: Batch, *images: tf.Tensor) -> list[tf.Tensor]:
+        """Logits [B] that images [B, H, W, C] in [-1, 1] are real, of their class, for each kind of image.
+
+        Batch statistics are those of one kind.
+        """
         if self.config.classes:
             maps = tf.one_hot(batch["label"], self.config.classes)[:, None, None, :]
-            maps = tf.broadcast_to(maps, [*tf.unstack(tf.shape(image)[:3]), self.config.classes])
-            image = tf.concat([image, maps], -1)
-        return self.discriminator(image, training=True)[:, 0]
+            maps = tf.broadcast_to(maps, [*tf.unstack(tf.shape(images[0])[:3]), self.config.classes])
+            images = [tf.concat([image, maps], -1) for image in images]
+        return [logits[:, 0] for logits in batches_apart(self.discriminator, *images)]
 
     def shared(self, batch: Batch, noise: Noise) -> Shared:
         code = self.draw_code(noise)
@@ -231,9 +234,7 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
         return {"fake": self.generator(code, training=True)}
 
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        # Real and fake go apart: batch statistics are those of one kind.
-        real = self.discriminate(2.0 * batch["image"] - 1.0, batch)
-        fake = self.discriminate(shared["fake"], batch)
+        real, fake = self.discriminate(batch, 2.0 * batch["image"] - 1.0, shared["fake"])
         loss = discriminator_loss(real, fake, self.config.smoothing)
         return loss, {
             "discriminator_loss": loss,
@@ -242,7 +243,7 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
         }
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        loss = generator_loss(self.discriminate(shared["fake"], batch))
+        loss = generator_loss(*self.discriminate(batch, shared["fake"]))
         return loss, {"generator_loss": loss}
 
     def draw_code(self, noise: Noise) -> tf.Tensor:
