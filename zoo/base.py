@@ -66,7 +66,9 @@ class GenerativeModel(keras.Model, abc.ABC):
     """
 
     #: What an example is: the name of the tensor in a batch, and of a signature's input.
-    modality: ClassVar[str] = "image"
+    modality: str = "image"
+    #: How many values each scored scalar takes; None where nothing is quantised.
+    levels: int | None = None
     #: Keras' compiled step; `choose_turns` exchanges it.
     train_function: Any
 
@@ -468,6 +470,31 @@ class LikelihoodBound(abc.ABC):
         return total - tf.math.log(tf.cast(samples, tf.float32))
 
 
+class Completes(abc.ABC):
+    """Fills in what is missing of an example."""
+
+    @abc.abstractmethod
+    def complete(self, x: tf.Tensor, known: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """Draws what is unknown of examples, and leaves what is known as it is.
+
+        Args:
+            x: examples [B, ...]; their unknown values do not count.
+            known: bool [B, H, W] for images [B, H, W, C], else of the shape of `x`.
+            noise: draws the rest.
+
+        Returns:
+            Examples of the shape of `x`.
+        """
+
+
+class Classifies(abc.ABC):
+    """Knows the class of an example."""
+
+    @abc.abstractmethod
+    def classify(self, x: tf.Tensor) -> tf.Tensor:
+        """Logits float32 [B, K] of the classes of examples [B, ...]."""
+
+
 class Encodes(abc.ABC):
     """Has a code for an example."""
 
@@ -485,6 +512,8 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "decode": (Decodes,),
     "interpolate": (Decodes,),
     "reconstruct": (Encodes, Decodes),
+    "complete": (Completes,),
+    "classify": (Classifies,),
 }
 
 
