@@ -219,8 +219,29 @@ def test_transparency_lies_over_white():
     assert pixels[1, 1].tolist() == [200, 100, 50]
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF:UserWarning")  # Pillow's
+def test_metadata_that_are_damaged_leave_the_pixels():
+    plain = encoded(picture(), "JPEG")
+    for exif in (
+        b"",
+        b"II*\x00\x08",
+        b"MM\x00*\x00\x00\x00\x08\x00\x01",
+        b"no TIFF header",
+        b"II*\x00" + b"\xff" * 40,
+    ):
+        raw = encoded(picture(), "JPEG", exif=b"Exif\x00\x00" + exif)
+        assert shape_of(raw) == (8, 8, 3)
+        np.testing.assert_array_equal(decode(raw), decode(plain))
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    raw = bytearray(encoded(picture(), "JPEG", exif=exif))
+    raw[raw.index(b"\x01\x12\x00\x03") + 9] = 99  # no way to hold a camera
+    np.testing.assert_array_equal(decode(bytes(raw)), decode(plain))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
 @pytest.mark.parametrize("orientation", range(1, 9))
-def test_photographs_stand_upright(orientation):
+def test_photographs_stand_upright(orientation, kind):
     upright = Image.fromarray(
         np.kron(np.array([[0, 60, 120], [150, 200, 250]], np.uint8), np.ones((16, 16), np.uint8))
     )
@@ -229,7 +250,7 @@ def test_photographs_stand_upright(orientation):
     stored = upright if orientation == 1 else upright.transpose(Image.Transpose(back[turns[orientation]]))
     exif = Image.Exif()
     exif[0x0112] = orientation
-    raw = encoded(stored, "JPEG", quality=100, exif=exif)
+    raw = encoded(stored, kind, quality=100, exif=exif)
     assert shape_of(raw) == (32, 48, 1)
     assert np.abs(decode(raw)[..., 0].astype(int) - np.asarray(upright)).max() < 8
 
@@ -430,16 +451,22 @@ def test_the_fingerprint_is_of_the_content_not_of_the_place_or_the_conversion(tm
 @given(
     st.binary(max_size=300),
     st.sampled_from(["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"]),
-    st.integers(0, 500),
+    st.one_of(st.integers(0, 500), st.just("metadata")),
 )
 def test_whatever_the_bytes_the_error_is_ours(noise, kind, place):
-    raw = bytearray(encoded(picture(0, (9, 7)), kind))
+    exif = Image.Exif()
+    exif[0x0112], exif[0x010E] = 6, "a description"
+    raw = bytearray(encoded(picture(0, (9, 7)), kind, exif=exif))
+    if place == "metadata":
+        place = max(raw.find(b"II*\x00"), raw.find(b"MM\x00*"), 0)
     place %= len(raw)
     raw[place : place + len(noise)] = noise
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # Pillow's, of odd metadata
         try:
-            assert decode(bytes(raw)).dtype == np.uint8
-            assert len(shape_of(bytes(raw))) == 3
+            shape = shape_of(bytes(raw))
+            pixels = decode(bytes(raw))
         except BadImageError:
-            pass  # any other error fails the test
+            return  # any other error fails the test
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == shape

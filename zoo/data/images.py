@@ -7,10 +7,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image
 
 MOST_PIXELS = 64_000_000  # of one image
 GRAY = ("1", "L", "LA", "La", "I", "F", "I;16", "I;16B", "I;16L", "I;16N")
+
+#: How to set an image upright, for each way of holding the camera that EXIF knows.
+UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class BadImageError(Exception):
@@ -26,7 +37,9 @@ def as_bad_image() -> Iterator[None]:
         raise BadImageError("is refused: its size is that of a decompression bomb") from error
     except Image.UnidentifiedImageError as error:
         raise BadImageError("is no image") from error
-    except (OSError, ValueError, SyntaxError, EOFError, IndexError, TypeError, MemoryError) as error:
+    except BadImageError:
+        raise
+    except Exception as error:  # its readers of odd formats raise anything, struct.error for one
         raise BadImageError(f"is damaged ({error})") from error
 
 
@@ -46,8 +59,18 @@ def shape_of(raw: bytes) -> tuple[int, int, int]:
 
 
 def turned(picture: Image.Image) -> int:
-    """How a camera held the image, 1 (upright) to 8. A PNG would have to be read whole to tell."""
-    return 1 if picture.format == "PNG" else picture.getexif().get(0x0112, 1)
+    """How a camera held the image: 1 upright, else a key of `UPRIGHT`.
+
+    A TIFF is set upright by Pillow; a PNG would have to be read whole to tell. Metadata that cannot be read
+    say nothing: the pixels are as good as before.
+    """
+    if picture.format in ("PNG", "TIFF"):
+        return 1
+    try:
+        found = picture.getexif().get(0x0112)
+    except Exception:  # of damaged metadata Pillow raises anything
+        return 1
+    return found if found in UPRIGHT else 1
 
 
 def decode(raw: bytes) -> np.ndarray:
@@ -61,7 +84,10 @@ def decode(raw: bytes) -> np.ndarray:
     """
     with as_bad_image(), Image.open(io.BytesIO(raw)) as opened_image:
         opened_image.load()
-        picture = opened_image if turned(opened_image) == 1 else ImageOps.exif_transpose(opened_image)
+        orientation = turned(opened_image)
+        picture: Image.Image = opened_image
+        if orientation != 1:
+            picture = opened_image.transpose(UPRIGHT[orientation])
         if picture.mode.startswith("I;16"):
             return (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)[..., None]
         if "transparency" in picture.info or picture.mode in ("LA", "PA", "RGBA", "La", "RGBa"):
