@@ -3,10 +3,12 @@
 import gzip
 import os
 import struct
+import tokenize
+import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from zoo.data import default_split, load
@@ -139,6 +141,7 @@ def test_npz_content_has_a_fingerprint_of_its_own(tmp_path):
         ({"image": IMAGE, "label": np.zeros(40)}, "`label` must be integers [40], not float64"),
         ({"image": IMAGE, "label": np.full(40, -2)}, "or -1 for unlabelled"),
         ({"image": IMAGE, "caption": np.arange(40)}, "`caption` must be strings [40]"),
+        ({"image": IMAGE, "caption": np.array([b"\xff"] * 40)}, "`caption` holds bytes that are not UTF-8"),
     ],
 )
 def test_npz_of_something_else_is_refused(arrays, words, tmp_path):
@@ -164,6 +167,35 @@ def test_npz_that_is_cut_short_is_named(tmp_path):
     for name, part in {"half": raw[: len(raw) // 2], "none": b"", "text": b"hello, world"}.items():
         (tmp_path / f"{name}.npz").write_bytes(part)
         assert f"{tmp_path}/{name}.npz is not a whole .npz file" in message(f"npz:{tmp_path}/{name}.npz")
+
+
+@given(st.integers(0, 2**32 - 1), st.booleans())
+@settings(max_examples=200)
+def test_npz_whatever_the_bytes_the_error_is_ours(tmp_path_factory, seed, packed):
+    folder = tmp_path_factory.getbasetemp()
+    (np.savez_compressed if packed else np.savez)(folder / "any.npz", image=IMAGE[:2], label=np.arange(2))
+    raw = bytearray((folder / "any.npz").read_bytes())
+    random = np.random.default_rng(seed)
+    for place in random.integers(len(raw), size=random.integers(1, 5)):
+        raw[place] = random.integers(256)
+    (folder / "any.npz").write_bytes(raw)
+    said = f"{folder}/any.npz"
+    try:
+        load(f"npz:{folder}/any.npz", "all")
+    except UsageError as error:
+        said = str(error)
+    assert f"{folder}/any.npz" in said
+
+
+@pytest.mark.parametrize("error", [zlib.error("invalid block"), tokenize.TokenError("EOF", (1, 1))])
+def test_npz_that_breaks_its_reader_is_named(tmp_path, monkeypatch, error):
+    np.savez(tmp_path / "a.npz", image=IMAGE)
+
+    def load_broken(*_, **__):
+        raise error
+
+    monkeypatch.setattr(np, "load", load_broken)
+    assert f"{tmp_path}/a.npz is not a whole .npz file" in message(f"npz:{tmp_path}/a.npz")
 
 
 def test_npz_wants_npz(tmp_path):

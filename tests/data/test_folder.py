@@ -1,6 +1,7 @@
 """Folders and .zip files of images: all layouts, sizes and modes, and what is said of bad ones."""
 
 import io
+import itertools
 import os
 import shutil
 import struct
@@ -16,6 +17,7 @@ from PIL import Image
 
 from zoo.data import default_split, folder, load
 from zoo.data.images import BadImageError, decode, shape_of
+from zoo.data.tables import numbers_first
 from zoo.errors import UsageError
 
 
@@ -354,6 +356,11 @@ def test_a_zip_whose_paths_lead_outside_is_refused(tmp_path, refused, name):
     assert "holds a path that leads outside of it" in refused(packed)
 
 
+def test_a_zip_that_names_its_own_folder_is_read(tmp_path, read):
+    packed = zip_of(tmp_path / "a.zip", {"./": b"", "./a.png": encoded(picture())})
+    assert read(packed).info.files == ("a.png",)
+
+
 def test_a_damaged_or_encrypted_zip_is_refused(tmp_path, refused):
     raw = bytearray(zip_of(tmp_path / "a.zip", {"a.png": encoded(picture(0, (40, 40)))}).read_bytes())
     raw[200] ^= 255  # in the picture: its checksum tells
@@ -397,6 +404,36 @@ def test_tables_name_files_shortly_and_may_lie_in_splits(tmp_path, read):
     assert list(read(tmp_path / "in", "train").fields["caption"]) == ["first of train", "second of train"]
 
 
+def test_quotes_in_captions_are_text(tmp_path, read):
+    for name in "abc":
+        save(tmp_path / f"in/{name}.png")
+    (tmp_path / "in/captions.tsv").write_text('a\t"Hello" she said\n\nb\t"an open quote\nc\tlast "word"\n')
+    assert list(read(tmp_path / "in").fields["caption"]) == [
+        '"Hello" she said', '"an open quote', 'last "word"'
+    ]  # fmt: skip
+
+
+def test_a_short_name_that_fits_two_images_is_refused_and_a_path_is_not(tmp_path, read, refused):
+    save(tmp_path / "in/cats/a.png")
+    save(tmp_path / "in/dogs/a.png")
+    (tmp_path / "in/captions.tsv").write_text("file\tcaption\n\na.png\tone of them\n")
+    text = refused(tmp_path / "in")
+    assert "captions.tsv, line 3: a.png may be cats/a.png or dogs/a.png. Write the path" in text
+    (tmp_path / "in/captions.tsv").write_text("cats/a.png\ta cat\ndogs/a.png\ta dog\n")
+    assert list(read(tmp_path / "in").fields["caption"]) == ["a cat", "a dog"]
+    shutil.rmtree(tmp_path / "in")
+    save(tmp_path / "in/a.png")
+    save(tmp_path / "in/a.gif")
+    (tmp_path / "in/captions.tsv").write_text("a.gif\tmoving\na.png\tstill\n")
+    assert list(read(tmp_path / "in").fields["caption"]) == ["moving", "still"]
+
+
+def test_the_values_of_an_attribute_have_one_order():
+    words = ["b", "nan", "10", "a", "9", "inf"]
+    for order in itertools.permutations(words):
+        assert sorted(order, key=numbers_first) == ["9", "10", "a", "b", "inf", "nan"]
+
+
 @pytest.mark.parametrize(
     ("name", "text", "words"),
     [
@@ -404,6 +441,7 @@ def test_tables_name_files_shortly_and_may_lie_in_splits(tmp_path, read):
         ("captions.tsv", "a.png\n", "captions.tsv, line 1 has one column"),
         ("attributes.csv", "file,x\nz.png,1\n", "attributes.csv names none of the images"),
         ("attributes.csv", "file,x\na.png,1,2\n", "attributes.csv, line 2 has 3 columns, the header has 2"),
+        ("attributes.csv", "file,x\na.png," + "1" * 200_000, "attributes.csv, line 2 cannot be read: field"),
         ("captions.tsv", b"a.png\t\xff\n", "captions.tsv is not UTF-8 text"),
     ],
 )

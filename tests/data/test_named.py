@@ -1,5 +1,6 @@
 """Named sets through TFDS: prepared once, in silence, by one of several processes; and without a network."""
 
+import http.client
 import os
 import subprocess
 import sys
@@ -154,6 +155,17 @@ def test_any_answer_is_a_network(monkeypatch):
     monkeypatch.setattr(network.urllib.request, "urlopen", answer)
     assert network.reachable(["http://dead/", "http://alive/"])
     assert not network.reachable(["http://dead/"])
+
+
+@pytest.mark.parametrize("error", [http.client.BadStatusLine("SSH-2.0"), ValueError("unknown url type")])
+def test_an_answer_that_is_none_is_no_network(monkeypatch, error):
+    def broken(*arguments, **options):
+        raise error
+
+    monkeypatch.setattr(network.urllib.request, "urlopen", broken)
+    start = time.monotonic()
+    assert not network.reachable(["http://odd/"])
+    assert time.monotonic() - start < 1
 
 
 def test_what_tfds_does_not_have_is_answered_with_the_nearest_name(tmp_path):

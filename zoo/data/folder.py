@@ -185,6 +185,8 @@ def list_zip(path: Path, archive: zipfile.ZipFile) -> Files:
     members = {}
     for member in archive.infolist():
         name = PurePosixPath(member.filename.replace("\\", "/"))
+        if not name.parts:  # "./", as some packers write the folder itself
+            continue
         if name.is_absolute() or ".." in name.parts or ":" in name.parts[0]:
             raise UsageError(
                 f"{path} holds a path that leads outside of it: {member.filename!r}. It is refused."

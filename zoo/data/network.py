@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import queue
 import threading
 import time
@@ -38,7 +39,7 @@ def reachable(urls: Iterable[str]) -> bool:
                 answers.put(True)
         except urllib.error.HTTPError:
             answers.put(True)
-        except OSError:
+        except (OSError, http.client.HTTPException, ValueError):  # of a proxy that is none, or its address
             answers.put(False)
 
     asked = list(urls)

@@ -74,20 +74,21 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
     try:
         with path.open("rb") as stream:
             archive = np.load(stream, allow_pickle=False)
-            if isinstance(archive, np.ndarray):
-                raise UsageError(
-                    f"{path} is one bare array (.npy): save it with np.savez(PATH, image=array)."
-                )
-            arrays = {name: archive[name] for name in archive.files}
+            bare = isinstance(archive, np.ndarray)
+            arrays = {} if bare else {name: archive[name] for name in archive.files}
     except PermissionError as error:
         raise UsageError(f"{path} cannot be read: permission denied.") from error
-    except (ValueError, zipfile.BadZipFile, OSError, EOFError, KeyError) as error:
+    except MemoryError as error:
+        raise UsageError(f"{path} does not fit into memory.") from error
+    except Exception as error:  # of damaged bytes NumPy, zipfile and zlib raise anything
         if "pickle" in str(error) and zipfile.is_zipfile(path):
             raise UsageError(
                 f"{path} holds Python objects (pickle), which could run code when read; it is refused.\n"
                 "Save plain arrays: image as uint8, caption as a NumPy string array."
             ) from error
         raise UsageError(f"{path} is not a whole .npz file ({error}).") from error
+    if bare:
+        raise UsageError(f"{path} is one bare array (.npy): save it with np.savez(PATH, image=array).")
     if "image" not in arrays:
         raise UsageError(
             f"{path} has no `image` (it has {', '.join(arrays) or 'nothing'}).\n"
@@ -121,7 +122,10 @@ def read_arrays(path: Path) -> tuple[dict[str, np.ndarray], int]:
                 f"{path}: `caption` must be strings [{len(image)}], "
                 f"not {caption.dtype} {list(caption.shape)}."
             )
-        fields["caption"] = np.char.decode(caption, "utf-8") if caption.dtype.kind == "S" else caption
+        try:
+            fields["caption"] = np.char.decode(caption, "utf-8") if caption.dtype.kind == "S" else caption
+        except UnicodeDecodeError as error:
+            raise UsageError(f"{path}: `caption` holds bytes that are not UTF-8 text.") from error
     return fields, levels
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 
@@ -47,38 +48,68 @@ def read_tables(
     """
     tables = Tables()
     for table in paths:
-        known: dict[str, str] = {}
+        exact: dict[str, str] = {}
+        short: dict[str, set[str]] = {}
         for image in images:
             path, folder = PurePosixPath(image), PurePosixPath(table).parent
             if folder in path.parents:
-                known |= {str(path.relative_to(folder)): image, path.name: image, path.stem: image}
+                exact[str(path.relative_to(folder))] = image
+                for name in (path.name, path.stem):
+                    short.setdefault(name, set()).add(image)
         captions = PurePosixPath(table).name == CAPTIONS
-        try:
-            text = read(table).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise UsageError(f"{root}: {table} is not UTF-8 text (byte {error.start}).") from error
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter="\t" if captions else ",")
-        for number, line in enumerate(filter(None, lines), 1):
+        header = not captions
+        for number, line in read_lines(table, read, root, captions):
+            where = f"{root}: {table}, line {number}"
             if len(line) < 2:
-                raise UsageError(f"{root}: {table}, line {number} has one column: expected a file and more.")
-            named = known.get(line[0])
+                raise UsageError(f"{where} has one column: expected a file and more.")
+            found = {exact[line[0]]} if line[0] in exact else short.get(line[0], set())
+            if len(found) > 1:
+                one, other, *_ = sorted(found)
+                raise UsageError(f"{where}: {line[0]} may be {one} or {other}. Write the path.")
+            named = next(iter(found), None)
             if captions:  # a header names no image
                 if named is not None:
                     tables.captions[named] = line[1].strip()
-            elif number == 1:
+            elif header:
+                header = False
                 if tables.columns not in ([], line[1:]):
                     raise UsageError(f"{root}: the {ATTRIBUTES} files differ in their columns.")
                 tables.columns = line[1:]
             elif len(line) != len(tables.columns) + 1:
                 raise UsageError(
-                    f"{root}: {table}, line {number} has {len(line)} columns, "
-                    f"the header has {len(tables.columns) + 1}."
+                    f"{where} has {len(line)} columns, the header has {len(tables.columns) + 1}."
                 )
             elif named is not None:
                 tables.attributes[named] = [cell.strip() for cell in line[1:]]
         if not (tables.captions if captions else tables.attributes):
             raise UsageError(f"{root}: {table} names none of the images.")
     return tables
+
+
+def read_lines(
+    table: str, read: Callable[[str], bytes], root: str, tabs: bool
+) -> Iterator[tuple[int, list[str]]]:
+    """The lines of one table that are not empty: the number of each, and its cells.
+
+    Args:
+        table, read, root: as in `read_tables`.
+        tabs: columns end with a tab and quotes mean nothing; else it is CSV.
+
+    Raises:
+        UsageError: it is no such text.
+    """
+    try:
+        text = read(table).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UsageError(f"{root}: {table} is not UTF-8 text (byte {error.start}).") from error
+    stream = io.StringIO(text, newline="")
+    lines = csv.reader(stream, delimiter="\t", quoting=csv.QUOTE_NONE) if tabs else csv.reader(stream)
+    try:
+        for line in lines:
+            if line:
+                yield lines.line_num, line
+    except csv.Error as error:
+        raise UsageError(f"{root}: {table}, line {lines.line_num} cannot be read: {error}.") from error
 
 
 def attribute_columns(
@@ -100,8 +131,9 @@ def attribute_columns(
 
 
 def numbers_first(text: str) -> tuple[float, str]:
-    """Sorts numbers by size, before words."""
+    """Sorts numbers by size, before words; "nan" is a word."""
     try:
-        return float(text), text
+        value = float(text)
     except ValueError:
-        return float("inf"), text
+        value = math.inf
+    return math.inf if math.isnan(value) else value, text
