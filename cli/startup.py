@@ -6,11 +6,12 @@ import contextlib
 import logging
 import os
 import sys
-import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 
 import click
+
+from zoo.quiet import held_back
 
 log = logging.getLogger("gmzoo")
 
@@ -61,24 +62,3 @@ def tensorflow() -> None:
 
         tf.get_logger().setLevel(logging.ERROR)
         logging.getLogger("absl").setLevel(logging.ERROR)
-
-
-@contextlib.contextmanager
-def held_back() -> Iterator[None]:
-    """Keeps what native code writes to stderr (file descriptor 2) and shows it only if the block raises."""
-    try:
-        kept = os.dup(2)
-    except OSError:  # stderr is closed: nobody would see it
-        yield
-        return
-    with tempfile.TemporaryFile() as file:
-        os.dup2(file.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            file.seek(0)
-            os.write(kept, file.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import shlex
 import subprocess
 import sys
 import time
@@ -166,6 +167,14 @@ def test_an_answer_that_is_none_is_no_network(monkeypatch, error):
     start = time.monotonic()
     assert not network.reachable(["http://odd/"])
     assert time.monotonic() - start < 1
+
+
+def test_a_closed_stderr_is_no_obstacle(tmp_path):
+    """As in `gmzoo ... 2>&-`."""
+    code = f"from zoo.data import load; print(len(load('digits', 'test', data_dir={str(tmp_path)!r})))"
+    line = f"{shlex.quote(sys.executable)} -c {shlex.quote(code)} 2>&-"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (0, "180\n")
 
 
 def test_what_tfds_does_not_have_is_answered_with_the_nearest_name(tmp_path):

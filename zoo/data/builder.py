@@ -11,8 +11,6 @@ import functools
 import io
 import logging
 import os
-import sys
-import tempfile
 import time
 import urllib.parse
 from collections.abc import Iterator, Mapping
@@ -28,12 +26,13 @@ from zoo.data.content import Content, digest_fields, with_validation
 from zoo.data.convert import CHANNELS, recolour, resize
 from zoo.data.dataset import Info
 from zoo.data.downloaded import WITHOUT_NETWORK, check_network
+from zoo.data.local import PARTS
 from zoo.data.network import no_network
 from zoo.data.store import empty_array
 from zoo.errors import UsageError, ZooError, nearest
+from zoo.quiet import held_back
 
 log = logging.getLogger("gmzoo")
-PARTS = ("train", "validation", "test")
 
 
 @contextlib.contextmanager
@@ -49,26 +48,8 @@ def quiet() -> Iterator[None]:
         absl.setLevel(before)
 
 
-@contextlib.contextmanager
-def quiet_import() -> Iterator[None]:
-    """Keeps back what TensorFlow writes to the standard error while it is imported, unless that fails."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile() as told:
-        os.dup2(told.fileno(), 2)
-        try:
-            yield
-        except BaseException:
-            told.seek(0)
-            os.write(kept, told.read())
-            raise
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
-
-
-with quiet_import():
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+with held_back():
     import tensorflow  # noqa: F401  TFDS imports it late, where it could not be kept quiet
     import tensorflow_datasets as tfds
     from tensorflow_datasets.core.download import download_manager, downloader
@@ -128,7 +109,7 @@ def embedded_class(module: ModuleType) -> type[tfds.core.GeneratorBasedBuilder]:
             )
 
         def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
-            return {split: self._generate_examples(split) for split in ("train", "validation", "test")}
+            return {split: self._generate_examples(split) for split in PARTS}
 
         def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
             entry = module.CATALOGUE.get(self.source_name, module.CATALOGUE[source])
