@@ -150,7 +150,11 @@ out_options = _stacked(
         type=click.Path(),
         help="Where to; its ending says what. The first free name without it, which is printed.",
     ),
-    click.option("--force", is_flag=True, help="Replace what stands at --out."),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Replace what stands at --out; in a folder, only files of the same names.",
+    ),
 )
 
 json_option = click.option(

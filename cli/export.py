@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import click
 
 from zoo.cli.command import Command, model_options
@@ -21,7 +23,9 @@ def command(model: str, runs_dir: str | None, out: str) -> None:
         gmzoo export --model runs/dcgan-002 --out served/dcgan
     """
     from zoo.cli.inputs import load_model
+    from zoo.cli.output import check_writable
 
+    check_writable(Path(out) / "1")
     loaded = load_model(model, runs_dir)
     from zoo.exporting import publish
 

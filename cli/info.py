@@ -113,6 +113,7 @@ def _card(resolved: Resolved) -> dict[str, Any]:
 def _write(found: dict[str, Any]) -> None:
     from zoo.cli.inputs import shown
     from zoo.cli.output import write_table
+    from zoo.plain import tensors
 
     click.echo(f"{found.get('title', found['name'])}: {found.get('summary', 'a SavedModel')}")
     for label, key in (("family", "family"), ("likelihood", "likelihood"), ("paper", "paper")):
@@ -153,7 +154,7 @@ def _write(found: dict[str, Any]) -> None:
         write_table(
             ["signature", "inputs", "outputs"],
             [
-                [name, tensors(each["inputs"]), tensors(each["outputs"])]
+                [name, ", ".join(tensors(each["inputs"])), ", ".join(tensors(each["outputs"]))]
                 for name, each in found["signatures"].items()
             ],
         )
@@ -165,11 +166,3 @@ def measure(metric: dict[str, Any]) -> str:
         return "not finite"
     error = f" +- {metric['standard_error']:.2g}" if metric.get("standard_error") else ""
     return f"{metric['value']:.4g}{error} {metric.get('unit', '')}".strip()
-
-
-def tensors(specs: dict[str, Any]) -> str:
-    """`image float32 [N, 28, 28, 1]`, several with commas."""
-    return ", ".join(
-        f"{name} {spec['dtype']} [{', '.join('N' if size is None else str(size) for size in spec['shape'])}]"
-        for name, spec in specs.items()
-    )

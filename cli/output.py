@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-import math
+import logging
 import os
 import zipfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,9 +16,12 @@ import click
 
 from zoo.errors import UsageError, nearest
 from zoo.files import replacing
+from zoo.plain import plain
 
 if TYPE_CHECKING:
     import numpy as np
+
+log = logging.getLogger("gmzoo")
 
 #: An ending that stands for a folder with one file each.
 FOLDER = ""
@@ -26,19 +29,7 @@ FOLDER = ""
 
 def write_json(document: Any) -> None:
     """Prints exactly one JSON document; what is not finite is null."""
-    click.echo(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
-    if hasattr(value, "tolist"):  # a NumPy array or number
-        value = value.tolist()
-    if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, Path) else value
+    click.echo(json.dumps(plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -81,7 +72,7 @@ def check_out(out: str | None, force: bool, endings: Sequence[str]) -> Path | No
         endings: those that the command writes; `FOLDER` for a folder.
 
     Raises:
-        UsageError: it exists, or its ending is none of these.
+        UsageError: it exists, its ending is none of these, or nothing can be written there.
     """
     if out is None:
         return None
@@ -97,7 +88,26 @@ def check_out(out: str | None, force: bool, endings: Sequence[str]) -> Path | No
         raise UsageError(f"{out} exists. Choose another --out, or replace it with --force.")
     if path.exists() and path.is_dir() != (kind == FOLDER):
         raise UsageError(f"{out} is {'a folder' if path.is_dir() else 'a file'}. Choose another --out.")
+    check_writable(path)
     return path
+
+
+def check_writable(path: Path) -> None:
+    """Looks whether a file or folder can be made, before any work is done.
+
+    Args:
+        path: where; folders above it that are missing will be made.
+
+    Raises:
+        UsageError: what is there of the way to it is a file, or may not be written to.
+    """
+    above = path if path.is_dir() else path.absolute().parent
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir():
+        raise UsageError(f"Cannot write {path}: {above} is a file. Choose another --out.")
+    if not os.access(above, os.W_OK | os.X_OK):
+        raise UsageError(f"Cannot write {path}: no permission to write in {above}. Choose another --out.")
 
 
 def ending(out: str | os.PathLike[str]) -> str:
@@ -107,10 +117,15 @@ def ending(out: str | os.PathLike[str]) -> str:
 
 
 def free_name(stem: str, suffix: str) -> Path:
-    """The first of `stem.png`, `stem-2.png`, ... in the present folder that is not there."""
+    """The first of `stem.png`, `stem-2.png`, ... in the present folder that is not there.
+
+    Raises:
+        UsageError: nothing can be written there.
+    """
     path, number = Path(stem + suffix), 2
     while path.exists():
         path, number = Path(f"{stem}-{number}{suffix}"), number + 1
+    check_writable(path)
     return path
 
 
@@ -159,13 +174,17 @@ def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Writes files into a new folder, which appears when all are there; into one that exists, each by itself.
 
     Args:
-        path: the folder; other files in it stay.
+        path: the folder; other files in it stay, and are told of.
         files: names and contents.
     """
     if path.exists():
+        others = {each.name for each in path.iterdir()}
         for name, content in files:
+            others.discard(name)
             with replacing(path / name) as temporary:
                 temporary.write_bytes(content)
+        if others:
+            log.warning("%s: other files, from before, stay there (%d)", path, len(others))
         return
     with replacing(path) as folder:
         folder.mkdir()

@@ -29,7 +29,7 @@ LAW = [
     {"models"},
     {"base"},
     {"layers", "distributions", "losses", "noise"},
-    {"errors", "files", "quiet"},
+    {"errors", "files", "plain", "quiet"},
     {"saved_models"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}

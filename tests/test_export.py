@@ -13,8 +13,9 @@ import tensorflow as tf
 from zoo import registry, sampling
 from zoo.base import GenerativeModel, configure
 from zoo.errors import UsageError
-from zoo.exporting import export, markdown, next_version, plain, publish, saved_weights
+from zoo.exporting import export, markdown, next_version, publish, saved_weights
 from zoo.noise import RowNoise
+from zoo.plain import plain
 
 pytestmark = pytest.mark.xdist_group("export")
 

@@ -28,6 +28,7 @@ from zoo.base import Conditions, Decodes, Encodes, ExactLikelihood, GenerativeMo
 from zoo.errors import UsageError
 from zoo.files import replacing
 from zoo.noise import RowNoise
+from zoo.plain import plain, tensors
 
 #: The version of what `model_card.json` holds.
 SCHEMA = 1
@@ -333,19 +334,6 @@ def write_warm_up(path: Path, functions: Mapping[str, Any]) -> None:
 # -- the model card ----------------------------------------------------------------------------------------
 
 
-def plain(value: Any) -> Any:
-    """What JSON can hold: NumPy scalars and arrays as numbers and lists, None for what is not finite."""
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    if isinstance(value, np.generic | np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    return str(value) if isinstance(value, os.PathLike) else value
-
-
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Writes the model card: JSON at `path`, for people as Markdown beside it."""
     card = plain(card)
@@ -369,7 +357,10 @@ def markdown(card: Mapping[str, Any]) -> str:
             lines += [f"**{key.replace('_', ' ').capitalize()}**: {inline(value)}", ""]
     lines += ["## Signatures", "", "| name | inputs | outputs |", "|---|---|---|"]
     for name, each in card["signatures"].items():
-        lines.append(f"| `{name}` | {tensors(each['inputs'])} | {tensors(each['outputs'])} |")
+        inputs, outputs = (
+            ", ".join(f"`{tensor}`" for tensor in tensors(each[side])) for side in ("inputs", "outputs")
+        )
+        lines.append(f"| `{name}` | {inputs} | {outputs} |")
     return "\n".join(lines) + "\n"
 
 
@@ -380,11 +371,3 @@ def inline(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(inline(item) for item in value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)
-
-
-def tensors(specs: Mapping[str, Mapping[str, Any]]) -> str:
-    """Tensors as `name dtype[shape]`, N for the batch."""
-    return ", ".join(
-        f"`{name} {spec['dtype']}[{', '.join('N' if size is None else str(size) for size in spec['shape'])}]`"
-        for name, spec in specs.items()
-    )

@@ -221,8 +221,8 @@ def test_info_of_a_run(trained, workshop):
     }
     assert trained("info", "vae", "--json").json["path"] == found["path"]
     text = trained("info", "vae").out
-    assert "seed int64 [N]" in text
-    assert "image float32 [N, 8, 8, 1]" in text
+    assert "seed int64[N]" in text
+    assert "image float32[N, 8, 8, 1]" in text
     assert "elbo" in text
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -121,10 +122,41 @@ def test_what_fails_leaves_nothing(tmp_path, ending):
     assert not ending or out.read_text() == "before"
 
 
-def test_a_folder_that_is_there_keeps_its_other_files(tmp_path):
+def test_a_folder_that_is_there_keeps_its_other_files_and_says_so(tmp_path, caplog):
     (tmp_path / "mine.txt").write_text("mine")
+    (tmp_path / "a").write_text("old")
     output.write_folder(tmp_path, [("a", b"1"), ("b", b"2")])
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "b", "mine.txt"]
+    assert (tmp_path / "a").read_text() == "1"
+    assert caplog.messages == [f"{tmp_path}: other files, from before, stay there (1)"]
+    (tmp_path / "mine.txt").unlink()
+    output.write_folder(tmp_path, [("a", b"1"), ("b", b"2")])
+    assert len(caplog.messages) == 1
+
+
+@pytest.mark.parametrize("out", ["file/a.png", "file/deep/a.png", "file/b/"])
+def test_an_out_below_a_file_is_refused_before_any_work(tmp_path, monkeypatch, out):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UsageError, match="is a file"):
+        output.check_out(out, False, (".png", ""))
+
+
+def test_an_out_where_nothing_may_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    (tmp_path / "locked").mkdir()
+    assert str(output.check_out("new/deep/a.png", False, (".png",))) == "new/deep/a.png"
+    may = os.access
+    # Root may write everywhere, so the system's answer is put in its mouth.
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != "locked" and may(path, mode))
+    assert str(output.check_out("there/a.png", False, (".png",))) == "there/a.png"
+    for out in ("locked/a.png", "locked/deep/a.png", "locked/"):
+        with pytest.raises(UsageError, match="no permission to write in"):
+            output.check_out(out, True, (".png", ""))
+    monkeypatch.chdir(tmp_path / "locked")
+    with pytest.raises(UsageError, match="no permission"):
+        output.free_name("vae-samples", ".png")
 
 
 class Text:
