@@ -21,6 +21,8 @@ TRAINED = (
     "config",
     "dataset",
     "seed",
+    "status",
+    "step",
     "steps",
     "parameters",
     "metrics",
@@ -80,6 +82,8 @@ def described(model: str, runs_dir: str | None) -> dict[str, Any]:
     }
     for key in ("model", "schema", "signatures", "stored_parameters"):
         kind.pop(key, None)
+    if resolved:
+        card = {"status": "finished", **card}
     trained = {key: card[key] for key in TRAINED if key in card}
     return {
         **kind,
@@ -99,8 +103,10 @@ def _card(resolved: Resolved) -> dict[str, Any]:
     if resolved.unfinished:
         from zoo.runs import Run
 
-        record = Run(resolved.path).record
-        return {"model": record["model"], **{key: record[key] for key in TRAINED if key in record}}
+        run = Run(resolved.path)
+        record = run.record
+        kept = {key: record[key] for key in TRAINED if key in record}
+        return {"model": record["model"], **kept, "status": run.status, "step": run.step}
     from zoo.cli import startup
 
     startup.tensorflow()
@@ -140,7 +146,11 @@ def _write(found: dict[str, Any]) -> None:
     if found["path"] is None:
         click.echo(f"None is trained here, and none came with the installation: gmzoo train {found['name']}")
         return
-    click.echo(f"{'trained':<12}{shown(Path(found['path']))}")
+    if found["status"] == "finished":
+        click.echo(f"{'trained':<12}{shown(Path(found['path']))}")
+    else:
+        click.echo(f"{'unfinished':<12}{shown(Path(found['path']))}")
+        click.echo(f"{'status':<12}{found['status']}, step {found['step']:,} of {found.pop('steps'):,}")
     for key in ("preset", "steps", "seed", "parameters", "command"):
         if found.get(key) is not None:
             value = found[key]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import typing
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,15 +26,26 @@ LARGEST_SEED = 2**63 - 1
 MOST = 10_000_000
 
 
-def load_model(model: str, runs_dir: str | None) -> LoadedModel:
-    """The model that `--model` names, loaded; the choice is told."""
-    from zoo import registry
+def load_model(model: str, runs_dir: str | None, source: Mapping[str, Any] | None = None) -> LoadedModel:
+    """The model that `--model` names, loaded; the choice is told.
 
-    resolved = registry.resolve(model, runs_dir)  # an unknown name is told before TensorFlow is waited for
+    Args:
+        model, runs_dir: as typed.
+        source: the options of the data that it will read, if any.
+
+    Raises:
+        UsageError: a name or a path is wrong. It is told before TensorFlow is waited for.
+    """
+    from zoo import data, registry
+
+    resolved = registry.resolve(model, runs_dir)
+    if source and source["data"] is not None:
+        data.check(source["data"], source["data_dir"])
     startup.tensorflow()
     import zoo
 
-    loaded = zoo.load(model, runs_dir)
+    # By its path: looked up again, a name might lead elsewhere by now.
+    loaded = zoo.load(os.path.join(os.curdir, resolved.path))
     origin = {"shipped": "the shipped model", "run": "the run", "path": "the SavedModel"}[resolved.origin]
     log.info("using %s %s", origin, shown(resolved.path))
     return loaded

@@ -55,7 +55,7 @@ def command(
     ends = inputs.parse_pair(str(text), option)
     if seeds is not None and any(source.values()):
         raise UsageError("--seeds needs no data: leave out --data, or use --index.")
-    loaded = inputs.load_model(model, runs_dir)
+    loaded = inputs.load_model(model, runs_dir, source)
     inputs.require(loaded, "decode")
     if seeds is not None:
         a, b = loaded.prior(ends)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.command import Command, data_options, model_options, out_options, split_option
+from zoo.errors import UsageError
 
 log = logging.getLogger("gmzoo")
 
@@ -40,22 +41,24 @@ def command(model: str, runs_dir: str | None, out: str | None, force: bool, **so
     from zoo.reports import pictures
 
     path = output.check_out(out, force, (".png", ".npz"))
-    loaded = inputs.load_model(model, runs_dir)
+    loaded = inputs.load_model(model, runs_dir, source)
     inputs.require(loaded, "reconstruct")
-    picture = path is None or path.suffix.lower() == ".png"
+    images = loaded.modality == "image"
+    picture = images if path is None else path.suffix.lower() == ".png"
+    if picture and not images:
+        raise UsageError(f"{loaded.name} reconstructs {loaded.modality}: only images can be drawn. Use .npz.")
     data = inputs.load_data(loaded, "reconstruct", **source)
     if picture:
         most = min(source["limit"] or SHOWN, MOST)
         if source["limit"] and source["limit"] > MOST:
             log.warning("a picture shows at most %d pairs (--out NAME.npz takes all)", MOST)
         data = dataclasses.replace(data, fields={name: array[:most] for name, array in data.fields.items()})
-    path = path or output.free_name(f"{loaded.name}-reconstructions", ".png")
+    path = path or output.free_name(f"{loaded.name}-reconstructions", ".png" if picture else ".npz")
     count = len(data)
     again = follow((loaded.reconstruct(x) for x in inputs.in_chunks(loaded, data)), count, "reconstructing")
     if picture:
-        pictures.write_picture(
-            pictures.pairs(rows(data, slice(None))["image"], np.concatenate([*again])), path
-        )
+        examples = rows(data, slice(None))[loaded.modality]
+        pictures.write_picture(pictures.pairs(examples, np.concatenate([*again])), path)
     else:
         output.write_npz(
             path, {loaded.modality: (count, inputs.in_chunks(loaded, data)), "reconstruction": (count, again)}

@@ -64,7 +64,7 @@ def described(run: Run) -> dict[str, Any]:
         "preset": record["preset"],
         "dataset": record["dataset"]["spec"],
         "status": run.status,
-        "step": record.get("step") or 0,
+        "step": run.step,
         "steps": record["steps"],
         "metrics": record.get("result") or {},
         "seconds": record.get("seconds"),

@@ -61,13 +61,15 @@ def command(
     from zoo.cli import inputs, output
 
     path = output.check_out(out, force, (".csv", ".png"))
-    loaded = inputs.load_model(model, runs_dir)
+    loaded = inputs.load_model(model, runs_dir, source)
     inputs.require(loaded, "log_prob")
     exact = loaded.kind == "exact"
     if exact and (importance_samples or seed) is not None:
         raise UsageError(
             f"The likelihood of {loaded.name} is exact: leave out --importance-samples and --seed."
         )
+    if path is not None and path.suffix.lower() == ".png" and loaded.modality != "image":
+        raise UsageError("Only scores of images can be drawn: use --out NAME.csv.")
     data = inputs.load_data(loaded, "log_prob", **source)
     scores = scored(loaded, data, seed or 0, importance_samples or 50)
     if path is None and not as_json:
@@ -142,8 +144,6 @@ def _draw(data: Data, nats: list[float], path: Any) -> None:
 
     from zoo.reports import pictures
 
-    if "image" not in data.fields:
-        raise UsageError("Only scores of images can be drawn: use --out NAME.csv.")
     order = np.argsort(nats)
     shown = order[np.linspace(0, len(order) - 1, min(64, len(order))).round().astype(int)]
     images = np.asarray(data.fields["image"][np.sort(shown)], np.float32)[np.argsort(np.argsort(shown))]

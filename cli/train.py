@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from zoo.cli.command import Command, data_options, name_argument, preset_option, runs_option
+from zoo.errors import UsageError
 
 
 @click.command("train", cls=Command)
@@ -47,7 +48,9 @@ from zoo.cli.command import Command, data_options, name_argument, preset_option,
 @click.option(
     "--jit/--no-jit", default=None, help="Compile with XLA, or not; as the preset says without either."
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
+@click.option(
+    "--dry-run", is_flag=True, help="Say what would be done and do nothing, but prepare data that is missing."
+)
 def command(
     name: str,
     data: str | None,
@@ -66,13 +69,21 @@ def command(
         gmzoo train dcgan --data folder:my-images --image-size 32 --epochs 20
         gmzoo train nade --dry-run
     """
+    from zoo import data as datasets
     from zoo import registry
     from zoo.cli import startup
     from zoo.cli.inputs import parse_settings, shown
     from zoo.cli.progress import TrainingProgress
 
     values = parse_settings(settings)
-    registry.preset(name, options["preset"])  # unknown names are told before TensorFlow is waited for
+    # What is wrong with a name, a path or the network is told before TensorFlow is waited for.
+    preset, chosen = registry.preset(name, options["preset"])
+    kind = chosen["dataset"].partition(":")[0]
+    if data is None and kind in datasets.LOCAL:
+        raise UsageError(
+            f"The preset {preset} of {name} is for files of your own: give --dataset {kind}:PATH."
+        )
+    datasets.check(data or chosen["dataset"], options["data_dir"])
     startup.tensorflow()
     from zoo.callbacks import Stopped
     from zoo.training import train

@@ -60,6 +60,12 @@ class Run:
         return status
 
     @property
+    def step(self) -> int:
+        """How many steps are done and saved."""
+        saved = [int(path.stem.removeprefix("step-")) for path in self.checkpoints.glob("step-*.npz")]
+        return max(saved, default=self.record.get("step") or 0)
+
+    @property
     def checkpoints(self) -> Path:
         """The folder of the checkpoints."""
         return self.path / "checkpoints"

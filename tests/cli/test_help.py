@@ -133,6 +133,11 @@ WRONG = [
     ("train --model vae", "try: gmzoo train vae"),
     ("train vaee", "Did you mean vae"),
     ("train vae --preset tinny", "Did you mean tiny?"),
+    ("train dcgan --preset paper", "give --dataset folder:PATH"),
+    ("train vae --data folder:nothing", "There is no nothing"),
+    ("train vae --data digist", "digits"),
+    ("score --model vae --data npz:nothing.npz", "There is no nothing.npz"),
+    ("encode --model vae --out file/a.npz", "is a file"),
     ("train vae --epochs 0", "--epochs"),
     ("train vae --set code_size", "KEY=VALUE"),
     ("train vae --set code_size=[", "YAML"),
@@ -144,7 +149,8 @@ WRONG = [
 
 
 @pytest.mark.parametrize(("line", "said"), WRONG, ids=[line for line, _ in WRONG])
-def test_wrong_use_is_two_plain_lines(gmzoo, line, said):
+def test_wrong_use_is_two_plain_lines(gmzoo, tmp_path, line, said):
+    (tmp_path / "file").write_text("")
     done = gmzoo(*line.split())
     assert done.code == 2
     assert done.out == ""
@@ -152,6 +158,30 @@ def test_wrong_use_is_two_plain_lines(gmzoo, line, said):
     assert done.err.startswith("Error: ")
     assert len(done.err.splitlines()) <= 2
     assert "Traceback" not in done.err
+
+
+def test_no_network_is_told_before_tensorflow_is_waited_for(tmp_path):
+    """As are wrong names and paths: everybody makes these errors, and an import takes seconds."""
+    code = (
+        "import sys\n"
+        "from zoo.data import network\n"
+        "from zoo.cli.main import main\n"
+        "def refuse(*_, **__): raise OSError('Name or service not known')\n"
+        "network.urllib.request.urlopen = refuse\n"
+        "try: main(sys.argv[1:])\n"
+        "except SystemExit as end: print(end.code, 'tensorflow' in sys.modules)\n"
+    )
+    for line in (
+        "train vae --data mnist",
+        "train vae --preset mnist",
+        "score --model shipped:vae --data mnist",
+    ):
+        words = [*line.split(), "--data-dir", str(tmp_path)]
+        done = subprocess.run(
+            [sys.executable, "-c", code, *words], capture_output=True, text=True, timeout=60
+        )
+        assert done.stdout == "1 False\n", done.stderr
+        assert "mnist has to be downloaded, and there is no network" in done.stderr
 
 
 def test_debug_shows_the_traceback_before_and_after_the_command(gmzoo):

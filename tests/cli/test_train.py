@@ -9,20 +9,51 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 pytestmark = pytest.mark.xdist_group("cli")
 
 TINY = ["--preset", "tiny"]
 
 
-def test_dry_run_does_nothing(gmzoo, tmp_path):
-    done = gmzoo("train", "vae", *TINY, "--set", "code_size=3", "--set", "learning_rate=1e-2", "--dry-run")
+def test_dry_run_does_nothing_but_prepare_data(gmzoo, tmp_path):
+    line = ["train", "vae", *TINY, "--set", "code_size=3", "--set", "learning_rate=1e-2", "--dry-run"]
+    done = gmzoo(*line, "--data-dir", "data")
     assert (done.code, done.out) == (0, "")
     assert "would start runs/vae-001" in done.err
     assert "config.code_size = 3" in done.err
     assert "optimizers.elbo.learning_rate = 0.01" in done.err
-    assert not list(tmp_path.iterdir())
+    assert [path.name for path in tmp_path.iterdir()] == ["data"]
+
+
+@pytest.fixture
+def photos(tmp_path) -> str:
+    """A folder of forty small images and a file that is none."""
+    (tmp_path / "photos").mkdir()
+    for number, pixels in enumerate(np.random.default_rng(0).integers(256, size=(40, 8, 8), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / f"photos/{number:02}.png")
+    (tmp_path / "photos/notes.txt").write_text("no image")
+    return "folder:photos"
+
+
+def test_a_bad_file_is_skipped_from_beginning_to_end(gmzoo, tmp_path, photos, monkeypatch):
+    """Where data is kept and what is skipped holds for the test split too, which measures the result."""
+    monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "elsewhere"))
+    line = ["train", "vae", *TINY, "--steps", 2, "--data", photos, "--image-size", 8, "--data-dir", "data"]
+    done = gmzoo(*line)
+    assert done.code == 2
+    assert "notes.txt is no image" in done.err
+    assert "--skip-bad" in done.err
+    done = gmzoo(*line, "--skip-bad")
+    assert done.code == 0, done.err
+    assert "skipped 1 of 41 files, the first: notes.txt is no image" in done.err
+    assert "elbo -" in done.out
+    assert not (tmp_path / "elsewhere").exists()
+    assert (tmp_path / "data/gmzoo").exists()
+    used = gmzoo("score", "--model", "runs/vae-001", "--limit", 3, "--data-dir", "data", "--skip-bad")
+    assert used.code == 0, used.err
 
 
 def test_a_finished_run_prints_its_result_again(trained, workshop):
@@ -61,6 +92,14 @@ def test_another_config_in_a_run_dir_is_listed(gmzoo, workshop):
     )
     assert done.code == 2
     assert "config.code_size: 2 -> 3" in done.err
+
+
+def test_a_run_dir_of_another_model_is_refused(gmzoo, workshop):
+    before = (workshop / "vae-001/run.json").read_bytes()
+    done = gmzoo("train", "nade", *TINY, "--run-dir", workshop / "vae-001")
+    assert (done.code, done.out) == (2, "")
+    assert "holds a run with other settings: model: vae -> nade" in done.err
+    assert (workshop / "vae-001/run.json").read_bytes() == before
 
 
 def test_a_loss_that_is_not_finite_is_a_failure(gmzoo):
@@ -102,6 +141,12 @@ def test_a_signal_saves_and_says_how_to_go_on(gmzoo, tmp_path, signum, code):
         done = gmzoo("sample", "--model", "runs/vae-001", "-n", 2, "--out", "a.png")
         assert done.code == 0, done.err
         assert "unfinished" in done.err
+        found = gmzoo("info", "runs/vae-001", "--json").json
+        assert (found["status"], found["steps"]) == ("stopped", 1_000_000)
+        assert 0 < found["step"] == record["step"]
+        text = gmzoo("info", "runs/vae-001").out
+        assert f"stopped, step {record['step']:,} of 1,000,000" in text
+        assert "\ntrained" not in text
 
 
 def test_doctor(gmzoo):

@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -177,6 +178,39 @@ def test_text_is_written(tmp_path, ending):
         assert out.read_text(encoding="utf-8") == 'seed,text0\n4,"one\ntwo"\n5,zwölf\n6,three\n'
     else:
         assert (out / "1-seed-5.txt").read_text(encoding="utf-8") == "zwölf"
+
+
+class Coin:
+    """A model that draws one pixel, as far as writing looks at it."""
+
+    modality = "image"
+    name = "coin"
+    signatures = {"sample": {"outputs": {"image": {"shape": [None, 1, 1, 1]}}}}  # noqa: RUF012
+
+
+@pytest.mark.parametrize(
+    ("ending", "written"), [(".npz", 100_000), (".csv", 100_000), (".gif", 512), ("", 2_000)]
+)
+def test_many_samples_are_written_a_chunk_at_a_time(tmp_path, ending, written):
+    seeds = parse_seeds(None, written if ending == "" else 100_000, 0)
+    alive: list[weakref.ref] = []
+    drawn = 0
+
+    def pieces(seeds):
+        nonlocal alive, drawn
+        for start in range(0, len(seeds), 64):
+            piece = np.zeros((min(64, len(seeds) - start), 1, 1, 1), np.float32)
+            alive = [each for each in alive if each() is not None] + [weakref.ref(piece)]
+            assert len(alive) <= 3
+            drawn += len(piece)
+            yield piece
+            del piece
+
+    out = tmp_path / f"out{ending}"
+    seeds = samples.limited(Coin(), seeds, ending)
+    samples.write(out, ending, Coin(), seeds, pieces(seeds))
+    assert drawn == written
+    assert out.exists()
 
 
 # -- progress ------------------------------------------------------------------------------------------------

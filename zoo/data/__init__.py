@@ -5,14 +5,16 @@ Importing this imports no TensorFlow; only `batches`, and preparing a named set 
 
 from zoo.data.catalogue import CATALOGUE
 from zoo.data.dataset import Data, Info
-from zoo.data.loading import default_split, load
+from zoo.data.loading import LOCAL, check, default_split, load
 from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
 
 __all__ = [
     "CATALOGUE",
+    "LOCAL",
     "Data",
     "Info",
     "batches",
+    "check",
     "default_split",
     "epochs_to_steps",
     "in_order",

@@ -91,6 +91,20 @@ def check_network(name: str, hosts: Iterable[str], data_dir: Path) -> None:
         raise no_network(name, WITHOUT_NETWORK)
 
 
+def check(name: str, data_dir: Path) -> None:
+    """Stops, before TensorFlow is imported, where a set would have to be downloaded without a network.
+
+    Args:
+        name: as TFDS has it; of those that have no name of ours, nothing is known before.
+        data_dir: where datasets lie.
+
+    Raises:
+        ZooError: naming the sets that need no network.
+    """
+    if name in HOSTS and finished(store_folder(data_dir, f"tfds-{name}"), "original") is None:
+        check_network(name, [HOSTS[name]], data_dir)
+
+
 def read(name: str, image_size: int | None, channels: int | None, data_dir: Path) -> Content:
     """Reads a set of TFDS, and downloads it where that has not been done.
 
@@ -109,8 +123,7 @@ def read(name: str, image_size: int | None, channels: int | None, data_dir: Path
     # Where images differ in size they can only be kept as they were wanted.
     wanted = f"{image_size}x{channels or 'own'}"
     if finished(place, "original") is None and finished(place, wanted) is None:
-        if name in HOSTS:  # asked here, the answer comes before TensorFlow is imported
-            check_network(name, [HOSTS[name]], data_dir)
+        check(name, data_dir)
         from zoo.data.builder import extract_tfds, of_many_sizes, tfds_builder
 
         builder = tfds_builder(name, data_dir)

@@ -13,6 +13,7 @@ from zoo.data import csv, downloaded, folder, idx, named, npz, text
 from zoo.data.content import Content, cut
 from zoo.data.convert import changes, check_wanted, convert
 from zoo.data.dataset import Data
+from zoo.data.local import existing
 from zoo.data.store import data_folder
 from zoo.errors import UsageError, nearest
 
@@ -70,6 +71,25 @@ def load(
     for note in content.info.notes:
         tell(spec, note)
     return cut(content, spec, split, limit)
+
+
+def check(spec: str, data_dir: str | os.PathLike[str] | None = None) -> None:
+    """Refuses at once, without TensorFlow, what `load` could not find.
+
+    Args:
+        spec, data_dir: as in `load`.
+
+    Raises:
+        UsageError: there is no such dataset, or no such path.
+        ZooError: it would have to be downloaded, and there is no network.
+    """
+    scheme, path = parse(spec)
+    if scheme in LOCAL:
+        existing(Path(path).expanduser(), scheme)
+    elif scheme == "tfds" or spec in downloaded.CATALOGUE:
+        downloaded.check(path, data_folder(data_dir))
+    else:
+        named.check(spec)
 
 
 @functools.cache

@@ -16,6 +16,21 @@ from zoo.errors import UsageError, nearest
 OWN = "folder:PATH, npz:PATH, idx:PATH, csv:PATH, text:PATH"
 
 
+def check(name: str) -> None:
+    """Refuses a name that no embedded set has.
+
+    Raises:
+        UsageError: naming those that there are.
+    """
+    if name.partition("/")[0] == "shapes":
+        shapes.size_of(name)
+    elif name not in CATALOGUE:
+        raise UsageError(
+            f"There is no dataset {name!r}.{nearest(name, CATALOGUE)}\n"
+            f"Named: {', '.join(CATALOGUE)}, tfds:NAME. Your own: {OWN}."
+        )
+
+
 def read(name: str, image_size: int | None, channels: int | None, data_dir: Path) -> Content:
     """Reads a named set, and prepares it where that has not been done.
 
@@ -31,16 +46,12 @@ def read(name: str, image_size: int | None, channels: int | None, data_dir: Path
     """
     if name in downloaded.CATALOGUE:
         return downloaded.read(name, image_size, channels, data_dir)
+    check(name)
     kind = name.partition("/")[0]
     if kind == "shapes":  # drawn at any size: nothing to convert
         if name == "shapes" and image_size is not None and shapes.SMALLEST <= image_size <= shapes.LARGEST:
             name = f"shapes/{image_size}"
         name = f"shapes/{shapes.size_of(name)}"
-    elif name not in CATALOGUE:
-        raise UsageError(
-            f"There is no dataset {name!r}.{nearest(name, CATALOGUE)}\n"
-            f"Named: {', '.join(CATALOGUE)}, tfds:NAME. Your own: {OWN}."
-        )
     module = EMBEDDED[kind]
     place = store_folder(data_dir, f"{name}-{module.VERSION}")
 
