@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from zoo import registry, sampling
-from zoo.base import GenerativeModel, configure
+from zoo.base import Classifies, Completes, GenerativeModel, configure
 from zoo.errors import UsageError
 from zoo.exporting import export, markdown, next_version, publish, saved_weights
 from zoo.noise import RowNoise
@@ -117,6 +117,56 @@ def test_a_conditional_model_has_both_samplers(tmp_path):
     labels = np.array([0, 1, 2, 2, 0])
     drawn = model.sample_with(RowNoise(SEEDS), label=tf.constant(labels))
     np.testing.assert_allclose(loaded.sample(SEEDS, label=labels), drawn, atol=1e-5)
+
+
+class Spotter(GenerativeModel, Completes, Classifies):
+    """Fills in uniform noise, and tells dark images from bright ones."""
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.bias = self.add_weight(shape=(), initializer="zeros")
+
+    def example_shape(self):
+        return (2, 3, 1)
+
+    def turns(self):
+        return []
+
+    def complete(self, x, known, noise):
+        return tf.where(known[..., None], x, noise.uniform("rest", (2, 3, 1)) + self.bias.value)
+
+    def classify(self, x):
+        bright = tf.reduce_mean(x, [1, 2, 3]) + self.bias.value
+        return tf.stack([-bright, bright], -1)
+
+
+@pytest.fixture(scope="module")
+def spotter(tmp_path_factory: pytest.TempPathFactory) -> sampling.LoadedModel:
+    card = {"model": "spotter", "dataset": {"class_names": ["dark", "bright"]}}
+    return sampling.load(export(Spotter(), tmp_path_factory.mktemp("spotter") / "1", card))
+
+
+def test_completing_keeps_what_is_known_and_draws_the_rest_by_seed(spotter):
+    x = np.random.default_rng(0).random((3, 2, 3, 1)).astype(np.float32)
+    known = np.zeros((3, 2, 3), np.uint8)
+    known[:, 0] = 255  # as a mask comes from a picture
+    completed = spotter.complete(x, known, seeds=[5, 6, 5])
+    np.testing.assert_array_equal(completed[:, 0], x[:, 0])
+    noise = RowNoise(tf.constant([5, 6, 5], tf.int64)).uniform("rest", (2, 3, 1))
+    np.testing.assert_array_equal(completed[:, 1], noise[:, 1])
+    np.testing.assert_array_equal(spotter.complete(x, known), spotter.complete(x, known, range(3)))
+    assert spotter.signatures["complete"]["inputs"]["known"] == {"dtype": "bool", "shape": [None, 2, 3]}
+    with pytest.raises(UsageError, match="known rows of shape 2 x 3"):
+        spotter.complete(x, known[..., None])
+
+
+def test_classes_have_probabilities_and_names(spotter):
+    x = np.array([-1.0, 0.25, 2.0], np.float32).reshape(3, 1, 1, 1) * np.ones((1, 2, 3, 1), np.float32)
+    found = spotter.classify(x)
+    np.testing.assert_allclose(found["probabilities"][:, 1], 1 / (1 + np.exp([2, -0.5, -4])), rtol=1e-5)
+    assert [spotter.class_names[index] for index in found["class_index"]] == ["dark", "bright", "bright"]
+    assert spotter.signatures["serving_default"] == spotter.signatures["classify"]
+    assert (spotter.modality, spotter.takes) == ("image", "image")
 
 
 def test_cards_hold_what_json_can_hold():

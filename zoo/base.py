@@ -69,6 +69,8 @@ class GenerativeModel(keras.Model, abc.ABC):
     modality: str = "image"
     #: How many values each scored scalar takes; None where nothing is quantised.
     levels: int | None = None
+    #: The symbol of each token; () where an example is no text.
+    vocabulary: tuple[str, ...] = ()
     #: Keras' compiled step; `choose_turns` exchanges it.
     train_function: Any
 
@@ -423,6 +425,18 @@ class ExactLikelihood(abc.ABC):
     @abc.abstractmethod
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log p(x) in nats, float32 [B], of examples [B, ...]."""
+
+
+class Predicts(ExactLikelihood):
+    """Knows the conditionals that log p(x) is the sum of."""
+
+    @abc.abstractmethod
+    def log_conditionals(self, x: tf.Tensor) -> tf.Tensor:
+        """log p(x_d | x_<d) in nats, float32 [B, D], in the model's order, of examples [B, ...]."""
+
+    @final
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(self.log_conditionals(x), -1)
 
 
 class LikelihoodBound(abc.ABC):

@@ -24,9 +24,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.base import Conditions, Decodes, Encodes, ExactLikelihood, GenerativeModel, LikelihoodBound, Samples
+from zoo.base import (
+    Classifies,
+    Completes,
+    Conditions,
+    Decodes,
+    Encodes,
+    ExactLikelihood,
+    GenerativeModel,
+    LikelihoodBound,
+    Predicts,
+    Samples,
+)
 from zoo.errors import UsageError
 from zoo.files import replacing
+from zoo.layers.text import decode_text
 from zoo.noise import RowNoise
 from zoo.plain import plain, tensors
 
@@ -76,9 +88,16 @@ def bits_per_dim(model: GenerativeModel, log_prob: tf.Tensor) -> tf.Tensor:
     return -log_prob / (model.dimensions * math.log(2.0))
 
 
+def drawn(model: GenerativeModel, examples: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Examples as an output: tokens that have symbols are text, string [N]."""
+    if model.modality == "tokens" and model.vocabulary:
+        return {"text": decode_text(examples, model.vocabulary)}
+    return {model.modality: examples}
+
+
 def samples(model: Any) -> Found:
     """Examples from seeds, for images as PNG files too."""
-    yield "sample", Signature({"seed": SEED}, lambda seed: {model.modality: model.sample(RowNoise(seed))})
+    yield "sample", Signature({"seed": SEED}, lambda seed: drawn(model, model.sample(RowNoise(seed))))
     if model.modality == "image" and model.example_shape()[-1] in PNG_CHANNELS:
         yield (
             "sample_png",
@@ -94,9 +113,9 @@ def conditions(model: Any) -> Found:
             "sample_with",
             Signature(
                 {"seed": SEED, **own},
-                lambda seed, *values: {
-                    model.modality: model.sample_with(RowNoise(seed), **dict(zip(own, values, strict=True)))
-                },
+                lambda seed, *values: drawn(
+                    model, model.sample_with(RowNoise(seed), **dict(zip(own, values, strict=True)))
+                ),
             ),
         )
 
@@ -106,7 +125,7 @@ def decodes(model: Any) -> Found:
     size = tf.function(lambda: model.prior(RowNoise(tf.zeros([1], tf.int64)))).get_concrete_function()
     code = tf.TensorSpec([None, *size.structured_outputs.shape[1:]], size.structured_outputs.dtype, "code")
     yield "prior", Signature({"seed": SEED}, lambda seed: {"code": model.prior(RowNoise(seed))})
-    yield "decode", Signature({"code": code}, lambda code: {model.modality: model.decode(code)})
+    yield "decode", Signature({"code": code}, lambda code: drawn(model, model.decode(code)))
 
 
 def exact_likelihood(model: Any) -> Found:
@@ -117,6 +136,15 @@ def exact_likelihood(model: Any) -> Found:
         return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
 
     yield "log_prob", Signature(example_spec(model), score)
+
+
+def predicts(model: Any) -> Found:
+    """log p of each token of a text given those before it."""
+    if model.modality == "tokens":
+        yield (
+            "log_conditionals",
+            Signature(example_spec(model), lambda x: {"log_conditionals": model.log_conditionals(x)}),
+        )
 
 
 def likelihood_bound(model: Any) -> Found:
@@ -154,14 +182,42 @@ def encodes(model: Any) -> Found:
         yield "reconstruct", Signature(example, reconstruct)
 
 
+def completes(model: Any) -> Found:
+    """Examples whose unknown values are drawn, given those that `known` says are known."""
+    example = example_spec(model)
+    shape = example[model.modality].shape
+    known = tf.TensorSpec(shape[:3] if model.modality == "image" else shape, tf.bool, "known")
+    yield (
+        "complete",
+        Signature(
+            {**example, "known": known, "seed": SEED},
+            lambda x, known, seed: {"completed": model.complete(x, known, RowNoise(seed))},
+        ),
+    )
+
+
+def classifies(model: Any) -> Found:
+    """The probability of each class of an example, and the likeliest one."""
+
+    def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        logits = tf.cast(model.classify(x), tf.float32)
+        likeliest = tf.argmax(logits, -1, output_type=tf.int32)
+        return {"probabilities": tf.nn.softmax(logits), "class_index": likeliest}
+
+    yield "classify", Signature(example_spec(model), classify)
+
+
 #: The signatures that a capability gives. A new capability is one function above and one line here.
 SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Samples: samples,
     Conditions: conditions,
     Decodes: decodes,
     ExactLikelihood: exact_likelihood,
+    Predicts: predicts,
     LikelihoodBound: likelihood_bound,
     Encodes: encodes,
+    Completes: completes,
+    Classifies: classifies,
 }
 # What a request without a signature's name runs: the first of these.
 DEFAULTS = ("sample", "sample_with", "translate", "classify")

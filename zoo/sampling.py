@@ -29,6 +29,12 @@ CHUNK = 64
 #: What an example can be: the name of the tensor that holds it.
 MODALITIES = ("image", "features", "text", "tokens")
 
+# The signatures whose outputs, and whose inputs, are examples.
+DRAWING = ("sample", "sample_with")
+READING = ("log_prob", "encode", "complete", "classify")
+#: The value of a condition with which a sample is as without it.
+NEUTRAL = {"temperature": 1.0, "top_k": 0, "prompt": ""}
+
 Seeds = Sequence[int] | np.ndarray
 
 
@@ -82,14 +88,21 @@ class LoadedModel:
     @functools.cached_property
     def modality(self) -> str:
         """What an example is: image, features, text or tokens."""
-        outputs, inputs = ("sample", "sample_with"), ("log_prob", "encode")
-        places = [*((name, "outputs") for name in outputs), *((name, "inputs") for name in inputs)]
-        tables = [self.signatures[name][side] for name, side in places if name in self.signatures]
-        return next(name for table in tables for name in MODALITIES if name in table)
+        return (self._modalities("outputs", DRAWING) or self._modalities("inputs", READING))[0]
+
+    @functools.cached_property
+    def takes(self) -> str:
+        """The tensor in which examples are given: the modality's, save that text is given as tokens."""
+        return (self._modalities("inputs", READING) or self._modalities("outputs", DRAWING))[0]
+
+    def _modalities(self, side: str, signatures: Sequence[str]) -> list[str]:
+        """The modalities on one side of these signatures."""
+        tables = [self.signatures[name][side] for name in signatures if name in self.signatures]
+        return [name for table in tables for name in MODALITIES if name in table]
 
     @property
     def conditions(self) -> tuple[str, ...]:
-        """What a sample can be conditioned on, among label, prompt, code, temperature."""
+        """What a sample can be conditioned on, among label, prompt, code, temperature, top_k."""
         inputs = self.signatures.get("sample_with", {"inputs": {}})["inputs"]
         return tuple(name for name in inputs if name != "seed")
 
@@ -98,7 +111,8 @@ class LoadedModel:
 
         Args:
             seeds: integers [N], not negative.
-            **conditions: those of the model, each one value for all rows, or [N].
+            **conditions: those of the model, each one value for all rows, or [N]. What is left out of
+                temperature, top_k and prompt changes nothing.
 
         Yields:
             Examples [at most CHUNK, ...]: images float32 [.., H, W, C] in [0, 1].
@@ -113,6 +127,9 @@ class LoadedModel:
             raise UsageError(f"{self.name} cannot be given a {unknown[0]}: {takes}.")
         if conditions or "sample" not in self.signatures:
             self._require("sample_with")
+            # Where nothing can be drawn without a prompt, an empty one is no prompt.
+            free = [name for name in NEUTRAL if name != "prompt" or "sample" in self.signatures]
+            conditions = {name: NEUTRAL[name] for name in own if name in free} | conditions
             if missing := [name for name in own if name not in conditions]:
                 raise UsageError(f"{self.name} needs {', '.join(missing)} too.")
             values = {name: self._condition(name, value, len(seeds)) for name, value in conditions.items()}
@@ -174,15 +191,19 @@ class LoadedModel:
         """
         self._require("log_prob")
         if self.kind == "exact":
-            return self.run("log_prob", **{self.modality: x})
+            return self.run("log_prob", **{self.takes: x})
         if importance_samples < 1:
             raise UsageError("importance_samples must be at least 1.")
         return self.run(
             "log_prob",
-            **{self.modality: x},
+            **{self.takes: x},
             seed=_seeds(range(len(x)) if seeds is None else seeds),
             importance_samples=np.full(len(x), importance_samples, np.int32),
         )
+
+    def log_conditionals(self, x: np.ndarray) -> np.ndarray:
+        """log p of each token given those before it, nats float32 [N, T], of tokens int32 [N, T]."""
+        return self.run("log_conditionals", **{self.takes: x})["log_conditionals"]
 
     # -- representation ------------------------------------------------------------------------------------
 
@@ -197,12 +218,40 @@ class LoadedModel:
             float32 [N, d].
         """
         if draw_seeds is None:
-            return self.run("encode", **{self.modality: x})["code"]
-        return self.run("encode_draw", **{self.modality: x}, seed=_seeds(draw_seeds))["code"]
+            return self.run("encode", **{self.takes: x})["code"]
+        return self.run("encode_draw", **{self.takes: x}, seed=_seeds(draw_seeds))["code"]
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """What the decoder makes of each example's mean code, like x."""
-        return self.run("reconstruct", **{self.modality: x})["reconstruction"]
+        return self.run("reconstruct", **{self.takes: x})["reconstruction"]
+
+    def complete(self, x: np.ndarray, known: np.ndarray, seeds: Seeds | None = None) -> np.ndarray:
+        """Examples whose unknown values are drawn.
+
+        Args:
+            x: examples [N, ...].
+            known: [N, H, W] for images, else of the shape of `x`; what is not 0 is known and stays.
+            seeds: of the draws, [N]; 0 .. N-1 by default.
+
+        Returns:
+            Like x.
+        """
+        seeds = _seeds(range(len(x)) if seeds is None else seeds)
+        return self.run("complete", **{self.takes: x}, known=known, seed=seeds)["completed"]
+
+    def classify(self, x: np.ndarray) -> dict[str, np.ndarray]:
+        """The class of each example.
+
+        Returns:
+            `probabilities` float32 [N, K] and `class_index` int32 [N], the likeliest; `class_names` has them
+            by name.
+        """
+        return self.run("classify", **{self.takes: x})
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The name of each class of the data that the model was trained on."""
+        return tuple(self.card.get("dataset", {}).get("class_names", ()))
 
     # -- running a signature -------------------------------------------------------------------------------
 
@@ -254,6 +303,10 @@ class LoadedModel:
         """A condition's value for each row."""
         spec = self._inputs["sample_with"][name]
         value = np.asarray(value, spec.dtype.as_numpy_dtype)
+        known = self.card.get("config", {}).get("vocabulary") if name == "prompt" else None
+        if known and (lacking := sorted(set("".join(value.ravel())).difference(known))):
+            characters = ", ".join(map(repr, lacking[:5]))
+            raise UsageError(f"{self.name} knows no {characters}, which the prompt has.")
         if value.ndim < spec.shape.rank:
             value = np.broadcast_to(value, (rows, *value.shape))
         classes = self.card.get("config", {}).get("classes")
@@ -282,6 +335,7 @@ _VERBS = {
     "sample_with": ("sample_with", "be conditioned"),
     "prior": ("decode", "decode"),
     "encode_draw": ("encode", "encode"),
+    "log_conditionals": ("score", "score tokens"),
 }
 
 

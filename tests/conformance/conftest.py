@@ -14,6 +14,8 @@ import pytest
 from zoo import registry
 from zoo.files import lock
 
+#: Every preset whose name begins so is made for these tests.
+TINY = "tiny"
 ROWS = 4
 # A repeat, and one above 32 bits.
 SEEDS = np.array([0, 7, 7, 12_345_678_901])
@@ -21,14 +23,16 @@ SEEDS = np.array([0, 7, 7, 12_345_678_901])
 
 @dataclasses.dataclass(frozen=True)
 class Subject:
-    """One model after its `tiny` run.
+    """One model after a run of a tiny preset.
 
     Attributes:
         name: of the model.
+        preset: of the run.
         run: its finished run.
     """
 
     name: str
+    preset: str
     run: object
 
     @property
@@ -39,7 +43,7 @@ class Subject:
     def plan(self):
         from zoo import training
 
-        return training.plan(self.name, preset="tiny")
+        return training.plan(self.name, preset=self.preset)
 
     @functools.cached_property
     def loaded(self):
@@ -90,7 +94,7 @@ class Subject:
     def _input(self, signature: str, name: str, spec: Mapping) -> np.ndarray:
         if name == "seed":
             return SEEDS
-        if name == self.loaded.modality:
+        if name == self.loaded.takes:
             return next(iter(self.batches(1)))[name][:ROWS].numpy()
         if name == "code" and signature == "decode":
             return self.loaded.prior(SEEDS)
@@ -101,37 +105,57 @@ class Subject:
         if name == "temperature":
             return np.ones(ROWS, np.float32)
         if name == "prompt":
-            return np.array(["a red circle"] * ROWS, object)
+            return np.array(["a red circle", "a", "", "red"], object)
+        if name == "known":
+            return np.random.default_rng(0).random([ROWS, *spec["shape"][1:]]) < 0.5
         return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])
 
 
 @pytest.fixture(scope="session")
-def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Subject]:
-    """The subject of a name; whichever process of the session asks first trains it."""
+def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Subject]:
+    """The subject of a model and a preset; whichever process of the session asks first trains it."""
     folder = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
 
     @functools.cache
-    def find(name: str) -> Subject:
+    def find(name: str, preset: str) -> Subject:
         from zoo import training
 
-        with lock(folder / name):
-            return Subject(name, training.train(name, preset="tiny", run_dir=folder / name))
+        path = folder / f"{name}-{preset}"
+        with lock(path):
+            return Subject(name, preset, training.train(name, preset=preset, run_dir=path))
 
     return find
 
 
+def tiny_presets() -> list[tuple[str, str]]:
+    """Model and preset of all that is tested."""
+    return [
+        (name, preset)
+        for name in registry.names()
+        for preset in registry.presets(name)
+        if preset.startswith(TINY)
+    ]
+
+
 @pytest.fixture(
     scope="session",
-    params=[pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()],
+    params=[
+        pytest.param(
+            (name, preset),
+            marks=pytest.mark.xdist_group(name),
+            id=name if preset == TINY else f"{name}-{preset.removeprefix(TINY).strip('_')}",
+        )
+        for name, preset in tiny_presets()
+    ],
 )
-def subject(request: pytest.FixtureRequest, subject_of: Callable[[str], Subject]) -> Subject:
+def subject(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Subject]) -> Subject:
     """Each model in turn."""
-    return subject_of(request.param)
+    return subject_of(*request.param)
 
 
 @pytest.fixture(scope="session")
-def subjects(subject_of: Callable[[str], Subject]) -> list[Subject]:
+def subjects(subject_of: Callable[[str, str], Subject]) -> list[Subject]:
     """All models, for what starts one process for all of them."""
-    return [subject_of(name) for name in registry.names()]
+    return [subject_of(*each) for each in tiny_presets()]

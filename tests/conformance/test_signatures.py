@@ -74,12 +74,47 @@ def test_samples_have_shape_range_and_dtype(subject):
     if "sample" not in subject.loaded.signatures:
         return
     samples = subject.loaded.sample(range(32))
+    assert np.unique(samples.reshape(32, -1), axis=0).shape[0] > 1, "all seeds give one example"
+    if subject.loaded.modality == "text":
+        assert {type(text) for text in samples} == {bytes}
+        return
     assert samples.shape == (32, *subject.model.example_shape())
     if subject.loaded.modality == "image":
         assert samples.dtype == np.float32
         assert samples.min() >= 0.0
         assert samples.max() <= 1.0
-    assert np.unique(samples.reshape(32, -1), axis=0).shape[0] > 1, "all seeds give one example"
+
+
+def test_what_is_known_stays_and_the_rest_is_drawn(subject):
+    if "complete" not in subject.loaded.signatures:
+        return
+    x = next(iter(subject.batches(1)))[subject.loaded.takes][:1].numpy().repeat(32, 0)
+    shape = subject.loaded.signatures["complete"]["inputs"]["known"]["shape"][1:]
+    known = np.random.default_rng(0).random([1, *shape]).repeat(32, 0) < 0.5
+    completed = subject.loaded.complete(x, known)
+    assert (completed.shape, completed.dtype) == (x.shape, x.dtype)
+    np.testing.assert_array_equal(completed[known], x[known])
+    assert np.unique(completed.reshape(32, -1), axis=0).shape[0] > 1, "all seeds complete alike"
+    # What stands where nothing is known does not count.
+    wide = known.reshape(known.shape + (1,) * (x.ndim - known.ndim))
+    np.testing.assert_array_equal(subject.loaded.complete(np.where(wide, x, 0), known), completed)
+
+
+def test_neutral_conditions_change_nothing(subject):
+    own = {"temperature", "top_k", "prompt"} & set(subject.loaded.conditions)
+    if not own or "sample" not in subject.loaded.signatures or "label" in subject.loaded.conditions:
+        return
+    neutral = {name: sampling.NEUTRAL[name] for name in own}
+    np.testing.assert_array_equal(subject.loaded.sample([3, 4], **neutral), subject.loaded.sample([3, 4]))
+
+
+def test_probabilities_of_classes_sum_to_one_and_the_likeliest_is_named(subject):
+    if "classify" not in subject.loaded.signatures:
+        return
+    found = subject.loaded.classify(subject.requests["classify"][subject.loaded.takes])
+    np.testing.assert_allclose(found["probabilities"].sum(1), 1.0, atol=1e-5)
+    np.testing.assert_array_equal(found["class_index"], found["probabilities"].argmax(1))
+    assert found["probabilities"].shape[1] == len(subject.loaded.class_names)
 
 
 def test_png_files_hold_the_samples(subject):

@@ -74,7 +74,7 @@ class StopAt:
 
 
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(subject, tmp_path):
-    options = {"preset": "tiny", "run_dir": tmp_path / "run"}
+    options = {"preset": subject.preset, "run_dir": tmp_path / "run"}
     with pytest.raises(Stopped) as stopped:
         training.train(subject.name, progress=StopAt(2), **options)
     assert stopped.value.step == 2
