@@ -30,6 +30,9 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.help = laid_out(self.help)
+        for param in self.params:
+            if isinstance(param.type, click.IntRange | click.FloatRange) and param.metavar is None:
+                param.metavar = "N" if isinstance(param.type, click.IntRange) else "X"
         self.params.append(DEBUG)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -97,7 +100,7 @@ def _datasets(ctx: click.Context, param: click.Parameter, incomplete: str) -> li
 runs_option = click.option(
     "--runs-dir",
     type=click.Path(file_okay=False),
-    help="Where runs live: GMZOO_RUNS, else ./runs, without it.",
+    help="Where runs live.  [default: GMZOO_RUNS, else ./runs]",
 )
 
 #: `--model M`, and where its runs are looked for.
@@ -114,7 +117,7 @@ model_options = _stacked(
 
 name_argument = functools.partial(click.argument, shell_complete=_models)
 preset_option = click.option(
-    "--preset", shell_complete=_presets, help="One of the model's presets (`gmzoo info NAME`)."
+    "--preset", metavar="NAME", shell_complete=_presets, help="One of the model's presets (see `gmzoo info`)."
 )
 
 #: The data and how to read it; `--split` comes beside, where a command lets it be chosen.
@@ -132,14 +135,14 @@ data_options = _stacked(
     click.option(
         "--data-dir",
         type=click.Path(file_okay=False),
-        help="Where prepared data is kept: TFDS_DATA_DIR, else ~/tensorflow_datasets, without it.",
+        help="Where prepared data is kept.  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets]",
     ),
 )
 
 split_option = click.option(
     "--split",
     type=click.Choice(["train", "validation", "test", "all"]),
-    help="Which part of the data: the test part where there is one, else every example, without it.",
+    help="Which part of the data.  [default: test where there is one, else all]",
 )
 
 #: Where results go.
@@ -148,7 +151,7 @@ out_options = _stacked(
         "--out",
         metavar="PATH",
         type=click.Path(),
-        help="Where to; its ending says what. The first free name without it, which is printed.",
+        help="Where to; its ending says what.  [default: the first free name, which is printed]",
     ),
     click.option(
         "--force",

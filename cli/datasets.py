@@ -25,17 +25,15 @@ def command(as_json: bool) -> None:
         write_json([{"name": name, **entry} for name, entry in CATALOGUE.items()])
         return
     write_table(
-        ["dataset", "what it is", "image", "levels", "train", "test", "has", ""],
+        ["dataset", "what it is", "image", "examples", "has", "download"],
         [
             [
                 name,
                 entry["summary"],
                 "x".join(map(str, entry.get("image_shape") or ())),
-                entry.get("levels"),
-                entry["counts"].get("train"),
-                entry["counts"].get("test"),
+                sum(entry["counts"].values()),
                 ", ".join(entry["fields"]),
-                "embedded" if entry["embedded"] else "download",
+                "no" if entry["embedded"] else "yes",
             ]
             for name, entry in CATALOGUE.items()
         ],

@@ -110,7 +110,7 @@ def _models() -> str:
     from zoo import registry
 
     shipped = sorted(path.parent.parent.name for path in registry.SHIPPED.glob("*/*/saved_model.pb"))
-    return f"{len(registry.names())} models; shipped trained: {', '.join(shipped) or 'none'}"
+    return f"{len(registry.names())} models; installed with trained weights: {', '.join(shipped) or 'none'}"
 
 
 def _devices() -> str:

@@ -47,6 +47,7 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     table = Table(
         *columns, box=box.SIMPLE_HEAD if console.is_terminal else None, pad_edge=False, show_edge=False
     )
+    table.columns[0].no_wrap = True  # a name, which has to be read whole
     for index, column in enumerate(table.columns):
         if rows and all(isinstance(row[index], int | float) or row[index] == "" for row in rows):
             column.justify = "right"

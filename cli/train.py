@@ -35,7 +35,7 @@ from zoo.errors import UsageError
 @click.option("--new", is_flag=True, help="Start afresh, also where an equal run could be resumed.")
 @click.option(
     "--strategy",
-    type=click.Choice(["auto", "one", "mirrored", "multi-worker"]),
+    type=click.Choice(["auto", "one", "mirrored"]),
     default="auto",
     show_default=True,
     help="On which devices: auto takes all GPUs.",
@@ -43,11 +43,9 @@ from zoo.errors import UsageError
 @click.option(
     "--precision",
     type=click.Choice(["float32", "mixed_bfloat16", "mixed_float16"]),
-    help="Of the computation; the preset's without it.",
+    help="Of the computation.  [default: the preset's]",
 )
-@click.option(
-    "--jit/--no-jit", default=None, help="Compile with XLA, or not; as the preset says without either."
-)
+@click.option("--jit/--no-jit", default=None, help="Compile with XLA, or not.  [default: as the preset says]")
 @click.option(
     "--dry-run", is_flag=True, help="Say what would be done and do nothing, but prepare data that is missing."
 )
