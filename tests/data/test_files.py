@@ -378,6 +378,26 @@ def test_text_is_split_by_position(tmp_path):
     assert (data.fields["tokens"] == (np.arange(54) % 26 + 1)[:, None]).all()
 
 
+def test_text_is_told_in_the_tokens_of_a_model(tmp_path):
+    """A character is the same token whichever file it stands in, and the split does not matter."""
+    (tmp_path / "a.txt").write_text("abcd" * 320 + "e" * 256)
+    model = ("\ufffd", "e", "d", "c", "a")
+    data = load(f"text:{tmp_path}/a.txt", "all", vocabulary=model)
+    assert data.info.vocabulary == model
+    assert data.fields["tokens"][0, :8].tolist() == [4, 0, 3, 2, 4, 0, 3, 2]
+    assert data.info.notes == ("320 characters are none that the model knows: they are token 0",)
+    assert load(f"text:{tmp_path}/a.txt", "test", vocabulary=model).fields["tokens"].tolist() == [[1] * 128]
+    with pytest.raises(UsageError, match="does not know these characters of the text: 'b'"):
+        load(f"text:{tmp_path}/a.txt", "all", vocabulary=model[1:])
+
+
+def test_a_named_text_is_told_in_the_tokens_of_a_model():
+    ours = load("prose", "test", limit=2)
+    theirs = load("prose", "test", limit=2, vocabulary=ours.info.vocabulary[::-1])
+    last = len(ours.info.vocabulary) - 1
+    np.testing.assert_array_equal(theirs.fields["tokens"], last - ours.fields["tokens"])
+
+
 def test_text_that_is_none_or_too_short_is_refused(tmp_path):
     (tmp_path / "a.txt").write_text("x" * 127)
     assert "has 127 characters: one window takes 128" in message(f"text:{tmp_path}/a.txt")

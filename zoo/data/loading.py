@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,9 +24,8 @@ IN_MEMORY: dict[str, Callable[[Path], Content]] = {
     "npz": npz.read,
     "idx": idx.read,
     "csv": csv.read,
-    "text": text.read,
 }
-LOCAL = ("folder", *IN_MEMORY)
+LOCAL = ("folder", *IN_MEMORY, "text")
 SCHEMES = ("tfds", *LOCAL)
 
 
@@ -39,6 +38,7 @@ def load(
     data_dir: str | os.PathLike[str] | None = None,
     limit: int | None = None,
     skip_bad: bool = False,
+    vocabulary: Sequence[str] | None = None,
 ) -> Data:
     """Loads one split of a dataset.
 
@@ -50,6 +50,7 @@ def load(
         data_dir: where prepared data is kept; None: `TFDS_DATA_DIR`, else `~/tensorflow_datasets`.
         limit: at most this many rows.
         skip_bad: go on without files that cannot be read, and say how many.
+        vocabulary: of a model, in whose tokens a text is wanted; None: in its own.
 
     Returns:
         The split. Each conversion is told by the logger "gmzoo" and stands in `info.notes`.
@@ -64,10 +65,14 @@ def load(
         content = downloaded.read(path, image_size, channels, data_folder(data_dir))
     elif scheme == "folder":
         content = folder.read(Path(path).expanduser(), image_size, channels, skip_bad, data_folder(data_dir))
+    elif scheme == "text":
+        content = text.read(Path(path).expanduser(), vocabulary)
     elif scheme:
         content = convert_content(IN_MEMORY[scheme](Path(path).expanduser()), image_size, channels)
     else:
         content = named.read(spec, image_size, channels, data_folder(data_dir))
+    if vocabulary and content.info.vocabulary and content.info.vocabulary != tuple(vocabulary):
+        content = text.retold(content, vocabulary)
     for note in content.info.notes:
         tell(spec, note)
     return cut(content, spec, split, limit)
