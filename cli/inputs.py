@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import re
@@ -89,15 +90,20 @@ def load_data(
             raise UsageError("Which data? Name it: --data SPEC (`gmzoo datasets` lists named sets).")
     split = split or zoo.data.default_split(data)
     log.info("data: %s, split %s", data, split)
-    shape = model.signatures[signature]["inputs"][model.modality]["shape"][1:]
-    if model.modality == "image":
+    shape = model.signatures[signature]["inputs"][model.takes]["shape"][1:]
+    if model.takes == "image":
         height, width, channels = shape
         options |= {"image_size": height if height == width else None, "channels": channels}
     found = zoo.data.load(data, split, **options)
-    found.require(model.modality)
-    if list(found.fields[model.modality].shape[1:]) != list(shape):
-        wanted, got = (" x ".join(map(str, each)) for each in (shape, found.fields[model.modality].shape[1:]))
-        raise UsageError(f"{model.name} takes examples of {wanted}, and those of {data} are {got}.")
+    found.require(model.takes)
+    if model.takes == "tokens":
+        found = _in_vocabulary(found, model)
+    got = found.fields[model.takes].shape[1:]
+    if len(got) != len(shape) or any(each not in (None, size) for each, size in zip(shape, got, strict=True)):
+        wanted = " x ".join("any" if each is None else str(each) for each in shape)
+        raise UsageError(
+            f"{model.name} takes examples of {wanted}, and those of {data} are {' x '.join(map(str, got))}."
+        )
     levels = trained_on.get("levels")
     if levels and found.info.levels and levels != found.info.levels:
         log.info(
@@ -110,13 +116,47 @@ def load_data(
     return found
 
 
+def _in_vocabulary(data: Data, model: LoadedModel) -> Data:
+    """The same text in the tokens of the model: each text of the user's own has a vocabulary of its own."""
+    ours = model.card.get("config", {}).get("vocabulary")
+    theirs = data.info.vocabulary
+    if not ours or not theirs or list(ours) == list(theirs):
+        return data
+    place = {symbol: token for token, symbol in enumerate(ours)}
+    unknown = place.get(theirs[0], 0)  # token 0 stands for characters that a text's vocabulary lacks
+    token = np.array([place.get(symbol, unknown) for symbol in theirs], np.int32)
+    used = np.unique(data.fields["tokens"])
+    if lacking := [theirs[each] for each in used.tolist() if theirs[each] not in place]:
+        characters = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
+        log.warning("%s knows no %s: taken for an unknown character", model.name, characters)
+    fields = {**data.fields, "tokens": token[data.fields["tokens"]]}
+    info = dataclasses.replace(data.info, vocabulary=tuple(ours))
+    return dataclasses.replace(data, fields=fields, info=info)
+
+
+def only(data: Data, index: np.ndarray) -> Data:
+    """Some examples of the data, in the order of `index`.
+
+    Raises:
+        UsageError: there is no such example.
+    """
+    if len(index) and index.max() >= len(data):
+        raise UsageError(f"--index: {data.spec}, split {data.split}, has the examples 0 to {len(data) - 1}.")
+    files = tuple(data.info.files[row] for row in index.tolist()) if data.info.files else ()
+    return dataclasses.replace(
+        data,
+        fields={name: array[index] for name, array in data.fields.items()},
+        info=dataclasses.replace(data.info, files=files),
+    )
+
+
 def in_chunks(model: LoadedModel, data: Data) -> Iterator[np.ndarray]:
     """The examples of the data in order, as many at a time as a signature runs on."""
     from zoo.data import in_order
     from zoo.sampling import CHUNK
 
     for batch in in_order(data, CHUNK):
-        yield batch[model.modality]
+        yield batch[model.takes]
 
 
 def parse_seeds(seeds: str | None, count: int | None, first: int | None) -> np.ndarray:
@@ -148,6 +188,18 @@ def parse_pair(text: str, option: str) -> tuple[int, int]:
         raise UsageError(f"{option} {text!r}: use two whole numbers from 0, as in {option} 3,8.")
     _check(max(int(match[1]), int(match[2])), 2, option)
     return int(match[1]), int(match[2])
+
+
+def parse_indices(text: str) -> np.ndarray:
+    """`3,5-8` as places in the data.
+
+    Returns:
+        int64 [N], in the order given.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    return np.concatenate([np.arange(low, high + 1) for low, high in _ranges(text, "--index")])
 
 
 def _ranges(text: str, option: str) -> list[tuple[int, int]]:

@@ -79,8 +79,6 @@ def _examples(model: Any, ends: tuple[int, int], source: dict[str, Any]) -> np.n
     from zoo.cli import inputs
     from zoo.data.order import rows
 
-    data = inputs.load_data(model, "encode", **source)
-    if max(ends) >= len(data):
-        raise UsageError(f"--index: {data.spec}, split {data.split}, has the examples 0 to {len(data) - 1}.")
-    found: np.ndarray = rows(data, np.array(ends))[model.modality]
+    data = inputs.only(inputs.load_data(model, "encode", **source), np.array(ends))
+    found: np.ndarray = rows(data, slice(None))[model.takes]
     return found

@@ -23,7 +23,15 @@ from zoo.errors import ZooError, nearest
 SECTIONS = {
     "Look around": ("list", "info", "datasets", "runs", "doctor"),
     "Train and deploy": ("train", "export"),
-    "Use a trained model": ("sample", "score", "encode", "reconstruct", "interpolate"),
+    "Use a trained model": (
+        "sample",
+        "score",
+        "encode",
+        "reconstruct",
+        "interpolate",
+        "complete",
+        "classify",
+    ),
     "Set up": ("completion",),
 }
 

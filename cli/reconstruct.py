@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from typing import Any
 
@@ -43,24 +42,24 @@ def command(model: str, runs_dir: str | None, out: str | None, force: bool, **so
     path = output.check_out(out, force, (".png", ".npz"))
     loaded = inputs.load_model(model, runs_dir, source)
     inputs.require(loaded, "reconstruct")
-    images = loaded.modality == "image"
+    images = loaded.takes == "image"
     picture = images if path is None else path.suffix.lower() == ".png"
     if picture and not images:
-        raise UsageError(f"{loaded.name} reconstructs {loaded.modality}: only images can be drawn. Use .npz.")
+        raise UsageError(f"{loaded.name} reconstructs {loaded.takes}: only images can be drawn. Use .npz.")
     data = inputs.load_data(loaded, "reconstruct", **source)
     if picture:
         most = min(source["limit"] or SHOWN, MOST)
         if source["limit"] and source["limit"] > MOST:
             log.warning("a picture shows at most %d pairs (--out NAME.npz takes all)", MOST)
-        data = dataclasses.replace(data, fields={name: array[:most] for name, array in data.fields.items()})
+        data = inputs.only(data, np.arange(min(most, len(data))))
     path = path or output.free_name(f"{loaded.name}-reconstructions", ".png" if picture else ".npz")
     count = len(data)
     again = follow((loaded.reconstruct(x) for x in inputs.in_chunks(loaded, data)), count, "reconstructing")
     if picture:
-        examples = rows(data, slice(None))[loaded.modality]
-        pictures.write_picture(pictures.pairs(examples, np.concatenate([*again])), path)
+        examples = rows(data, slice(None))[loaded.takes]
+        pictures.write_picture(pictures.stacks(examples, np.concatenate([*again])), path)
     else:
         output.write_npz(
-            path, {loaded.modality: (count, inputs.in_chunks(loaded, data)), "reconstruction": (count, again)}
+            path, {loaded.takes: (count, inputs.in_chunks(loaded, data)), "reconstruction": (count, again)}
         )
     click.echo(path)

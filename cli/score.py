@@ -18,7 +18,14 @@ if typing.TYPE_CHECKING:
     from zoo.data import Data
     from zoo.sampling import LoadedModel
 
-COLUMNS = ("index", "file", "log_prob", "bits_per_dim")
+UNITS = {
+    "log_prob": "nats",
+    "bits_per_dim": "bits/dim",
+    "nats_per_character": "nats/character",
+    "bits_per_character": "bits/character",
+}
+# Name -> a value for each example.
+Columns = dict[str, list[float]]
 
 
 @click.command("score", cls=Command)
@@ -49,6 +56,9 @@ def command(
 
     Gives log p(x) of each example, or a lower bound on it, in nats and in bits per dimension.
 
+    An example of a text is a window of it, scored by itself. Nats and bits per character count each character
+    once, given at least half a window before it.
+
     Writes a .csv (index, file, log_prob, bits_per_dim), or with --out NAME.png a picture of the examples from
     the least to the most likely. With --json the scores go to stdout instead.
 
@@ -56,8 +66,6 @@ def command(
         gmzoo score --model vae --data folder:scans --importance-samples 500 --out scores.csv
         gmzoo score --model vae --data glyphs --limit 100 --json
     """
-    import numpy as np
-
     from zoo.cli import inputs, output
 
     path = output.check_out(out, force, (".csv", ".png"))
@@ -68,20 +76,21 @@ def command(
         raise UsageError(
             f"The likelihood of {loaded.name} is exact: leave out --importance-samples and --seed."
         )
-    if path is not None and path.suffix.lower() == ".png" and loaded.modality != "image":
+    if path is not None and path.suffix.lower() == ".png" and loaded.takes != "image":
         raise UsageError("Only scores of images can be drawn: use --out NAME.csv.")
     data = inputs.load_data(loaded, "log_prob", **source)
-    scores = scored(loaded, data, seed or 0, importance_samples or 50)
+    columns = scored(loaded, data, seed or 0, importance_samples or 50)
+    if "log_conditionals" in loaded.signatures:
+        columns |= characters(loaded, data)
     if path is None and not as_json:
         path = output.free_name(f"{loaded.name}-scores", ".csv")
-    rows = list(zip(range(len(data)), data.info.files or [""] * len(data), *scores, strict=True))
+    rows = list(zip(range(len(data)), data.info.files or [""] * len(data), *columns.values(), strict=True))
     if path is not None and path.suffix.lower() == ".csv":
-        output.write_csv(
-            path, COLUMNS, ([index, file, f"{nats:.6f}", f"{bits:.6f}"] for index, file, nats, bits in rows)
-        )
+        written = ([index, file, *(f"{value:.6f}" for value in values)] for index, file, *values in rows)
+        output.write_csv(path, ["index", "file", *columns], written)
     elif path is not None:
-        _draw(data, scores[0], path)
-    nats = summary(scores[0])
+        _draw(data, columns["log_prob"], path)
+    means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
     kind = "exact" if exact else "bound"
     if as_json:
         output.write_json(
@@ -91,31 +100,33 @@ def command(
                 "split": data.split,
                 "kind": kind,
                 "n": len(data),
-                "log_prob": nats,
-                "bits_per_dim": float(np.mean(scores[1], dtype=np.float64)),
+                # Bits are nats in other units: their mean says it all.
+                **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
                 "examples": [
-                    {"index": index, "file": file or None, "log_prob": each, "bits_per_dim": bits}
-                    for index, file, each, bits in rows
+                    {"index": index, "file": file or None, **dict(zip(columns, values, strict=True))}
+                    for index, file, *values in rows
                 ],
             }
         )
         return
-    error = "" if nats["standard_error"] is None else f" +- {nats['standard_error']:.2g}"
     draws = "exact" if exact else f"a lower bound, {importance_samples or 50} importance samples"
-    click.echo(f"log_prob      {nats['mean']:.4f}{error} nats ({draws})")
-    click.echo(f"bits_per_dim  {np.mean(scores[1], dtype=np.float64):.4f}")
-    click.echo(f"examples      {len(data):,} of {data.spec}, split {data.split}")
+    width = max(map(len, means))
+    for name, each in means.items():
+        error = "" if each["standard_error"] is None else f" +- {each['standard_error']:.2g}"
+        more = f"{error} nats ({draws})" if name == "log_prob" else ""
+        click.echo(f"{name:<{width}}  {each['mean']:.4f}{more or (error if 'nats' in name else '')}")
+    click.echo(f"{'examples':<{width}}  {len(data):,} of {data.spec}, split {data.split}")
     click.echo(path)
 
 
-def scored(
-    model: LoadedModel, data: Data, seed: int, importance_samples: int
-) -> tuple[list[float], list[float]]:
+def scored(model: LoadedModel, data: Data, seed: int, importance_samples: int) -> Columns:
     """Nats and bits per dimension of every example, in order."""
     import numpy as np
 
     from zoo.cli.inputs import in_chunks
     from zoo.cli.progress import follow
+
+    names = ("log_prob", "bits_per_dim")
 
     def chunks() -> Iterator[np.ndarray]:
         first = seed
@@ -123,19 +134,35 @@ def scored(
             found = model.log_prob(x, range(first, first + len(x)), importance_samples)
             first += len(x)
             suffix = "" if model.kind == "exact" else "_bound"
-            yield np.stack([found[f"{name}{suffix}"] for name in ("log_prob", "bits_per_dim")], -1)
+            yield np.stack([found[f"{name}{suffix}"] for name in names], -1)
 
     both = np.concatenate([*follow(chunks(), len(data), "scoring")])  # [N, 2]
-    return both[:, 0].tolist(), both[:, 1].tolist()
+    return {name: both[:, index].tolist() for index, name in enumerate(names)}
 
 
-def summary(nats: list[float]) -> dict[str, Any]:
-    """Their mean with its standard error, in nats; None where there is no error to tell."""
+def characters(model: LoadedModel, data: Data) -> Columns:
+    """Nats and bits per character of every window of a text, each character in its context."""
     import numpy as np
 
-    n = len(nats)
-    error = float(np.std(nats, ddof=1)) / math.sqrt(n) if n > 1 else None
-    return {"mean": float(np.mean(nats)), "standard_error": error, "unit": "nats"}
+    from zoo.cli.progress import follow
+    from zoo.evaluation.characters import in_context
+    from zoo.sampling import CHUNK
+
+    def conditionals(tokens: np.ndarray) -> np.ndarray:
+        pieces = (model.log_conditionals(tokens[i : i + CHUNK]) for i in range(0, len(tokens), CHUNK))
+        return np.concatenate([*follow(pieces, len(tokens), "scoring characters")])
+
+    nats = -in_context(conditionals, np.asarray(data.fields["tokens"])).mean(1, dtype=np.float64)
+    return {"nats_per_character": nats.tolist(), "bits_per_character": (nats / math.log(2.0)).tolist()}
+
+
+def summary(values: list[float], unit: str) -> dict[str, Any]:
+    """Their mean with its standard error; None where there is no error to tell."""
+    import numpy as np
+
+    n = len(values)
+    error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
+    return {"mean": float(np.mean(values)), "standard_error": error, "unit": unit}
 
 
 def _draw(data: Data, nats: list[float], path: Any) -> None:

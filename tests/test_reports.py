@@ -11,7 +11,8 @@ from PIL import Image
 
 from zoo.errors import ZooError
 from zoo.reports.curves import curves, read
-from zoo.reports.pictures import BACKGROUND, LARGEST, gif, grid, pairs, picture, pixels, write_picture
+from zoo.reports.pictures import BACKGROUND, LARGEST, gif, grid, picture, pixels, stacks, write_picture
+from zoo.reports.texts import pages
 
 IMAGES = np.linspace(0.0, 1.0, 5 * 8 * 6 * 3, dtype=np.float32).reshape(5, 8, 6, 3)
 
@@ -40,8 +41,8 @@ def test_grid_is_square_and_enlarges_what_is_small():
     assert max(grid(np.zeros((2000, 8, 8, 1))).size) <= LARGEST + 100
 
 
-def test_pairs_stand_one_below_the_other():
-    found = np.asarray(pairs(IMAGES, 1 - IMAGES, columns=5))
+def test_stacks_stand_one_below_the_other():
+    found = np.asarray(stacks(IMAGES, 1 - IMAGES, columns=5))
     scale = 8
     np.testing.assert_array_equal(found[8 : 8 + 64 : scale, 8 : 8 + 48 : scale], pixels(IMAGES[0]))
     np.testing.assert_array_equal(found[74 : 74 + 64 : scale, 8 : 8 + 48 : scale], pixels(1 - IMAGES[0]))
@@ -87,3 +88,10 @@ def test_nothing_to_draw_is_an_error(tmp_path):
     (tmp_path / "metrics.jsonl").write_text("")
     with pytest.raises(ZooError, match="no numbers"):
         curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+
+
+def test_texts_stand_under_their_seeds_and_one_alone_under_nothing():
+    assert "".join(pages(["a\nb", "", "c"], [3, 4, 3], headed=True)) == (
+        "== seed 3 ==\na\nb\n\n== seed 4 ==\n\n\n== seed 3 ==\nc\n"
+    )
+    assert "".join(pages(["a\nb"], [3], headed=False)) == "a\nb\n"

@@ -19,6 +19,8 @@ COMMANDS = {
     "encode": ({"encode"}, ["--limit", "5"], ".npz"),
     "reconstruct": ({"reconstruct"}, ["--limit", "5"], ".png"),
     "interpolate": ({"interpolate"}, ["--seeds", "1,2", "--frames", "3"], ".png"),
+    "complete": ({"complete"}, ["--limit", "3", "--mask", "random:0.5"], ".npz"),
+    "classify": ({"classify"}, ["--limit", "5"], ".csv"),
 }
 
 

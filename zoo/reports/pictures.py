@@ -1,4 +1,4 @@
-"""Pictures of many examples: grids, pairs and films. Pillow and NumPy alone, so that a picture comes soon."""
+"""Pictures of many examples: grids, stacks, films. Pillow and NumPy alone, so that a picture comes soon."""
 
 from __future__ import annotations
 
@@ -73,20 +73,19 @@ def _scale(height: int, width: int, rows: int, columns: int) -> int:
     return max(1, min(wanted, room))
 
 
-def pairs(above: np.ndarray, below: np.ndarray, columns: int | None = None) -> Image.Image:
-    """A picture of images, each with its counterpart under it.
+def stacks(*layers: np.ndarray, columns: int | None = None) -> Image.Image:
+    """A picture of images in several forms, each form under the one before.
 
     Args:
-        above: [N, H, W, C] in [0, 1].
-        below: their counterparts, the same shape.
-        columns: pairs in a row.
+        layers: the forms, each [N, H, W, C] in [0, 1].
+        columns: images in a row; about as square as N allows if None.
     """
-    count, height, width, channels = above.shape
-    columns = min(columns or math.ceil(math.sqrt(2 * count)), count)
-    scale = _scale(height, width, 2 * math.ceil(count / columns), columns)
-    upper, lower = (np.asarray(each).repeat(scale, axis=1).repeat(scale, axis=2) for each in (above, below))
+    count, height, width, channels = layers[0].shape
+    columns = min(columns or math.ceil(math.sqrt(len(layers) * count)), count)
+    scale = _scale(height, width, len(layers) * math.ceil(count / columns), columns)
     line = np.full((count, 2, width * scale, channels), BACKGROUND / 255)
-    return grid(np.concatenate([upper, line, lower], axis=1), columns, scale=1, gap=8)
+    cells = [part for layer in layers for part in (line, np.asarray(layer).repeat(scale, 1).repeat(scale, 2))]
+    return grid(np.concatenate(cells[1:], axis=1), columns, scale=1, gap=8)
 
 
 def write_picture(image: Image.Image, path: str | os.PathLike[str]) -> Path:
