@@ -94,10 +94,10 @@ def load_data(
     if model.takes == "image":
         height, width, channels = shape
         options |= {"image_size": height if height == width else None, "channels": channels}
+    if model.takes == "tokens":  # each text of the user's own has a vocabulary of its own
+        options["vocabulary"] = model.card.get("config", {}).get("vocabulary")
     found = zoo.data.load(data, split, **options)
     found.require(model.takes)
-    if model.takes == "tokens":
-        found = _in_vocabulary(found, model)
     got = found.fields[model.takes].shape[1:]
     if len(got) != len(shape) or any(each not in (None, size) for each, size in zip(shape, got, strict=True)):
         wanted = " x ".join("any" if each is None else str(each) for each in shape)
@@ -114,24 +114,6 @@ def load_data(
             "%s was trained on examples of this split: the result says little about new ones", model.name
         )
     return found
-
-
-def _in_vocabulary(data: Data, model: LoadedModel) -> Data:
-    """The same text in the tokens of the model: each text of the user's own has a vocabulary of its own."""
-    ours = model.card.get("config", {}).get("vocabulary")
-    theirs = data.info.vocabulary
-    if not ours or not theirs or list(ours) == list(theirs):
-        return data
-    place = {symbol: token for token, symbol in enumerate(ours)}
-    unknown = place.get(theirs[0], 0)  # token 0 stands for characters that a text's vocabulary lacks
-    token = np.array([place.get(symbol, unknown) for symbol in theirs], np.int32)
-    used = np.unique(data.fields["tokens"])
-    if lacking := [theirs[each] for each in used.tolist() if theirs[each] not in place]:
-        characters = ", ".join(map(repr, lacking[:5])) + (", ..." if len(lacking) > 5 else "")
-        log.warning("%s knows no %s: taken for an unknown character", model.name, characters)
-    fields = {**data.fields, "tokens": token[data.fields["tokens"]]}
-    info = dataclasses.replace(data.info, vocabulary=tuple(ours))
-    return dataclasses.replace(data, fields=fields, info=info)
 
 
 def only(data: Data, index: np.ndarray) -> Data:

@@ -171,6 +171,12 @@ def write_lines(path: Path, lines: Iterable[str]) -> None:
         file.writelines(" ".join(line.splitlines()) + "\n" for line in lines)
 
 
+def write_text(path: Path, pieces: Iterable[str]) -> None:
+    """Writes a text piece by piece."""
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.writelines(pieces)
+
+
 def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     """Writes files into a new folder, which appears when all are there; into one that exists, each by itself.
 

@@ -17,7 +17,7 @@ from zoo.cli.command import Command, model_options, out_options
 )
 @click.option("--seeds", metavar="LIST", help="These seeds, as in 0-63,70, instead of -n and --seed.")
 @click.option("--label", help="A class: its number, its name, or several to take turns, as in 0-9.")
-@click.option("--prompt", help="A text to draw from.")
+@click.option("--prompt", help="A text that the sample begins with, or that says what to draw.")
 @click.option("--prompt-file", type=click.Path(dir_okay=False), help="Texts to take turns, one a line.")
 @click.option(
     "--code", metavar="INDEX=VALUE,...", help="Values of the code; the rest of it comes from the seed."
@@ -41,13 +41,14 @@ def command(
 
     A seed gives one example, the same whenever it is drawn.
 
-    The ending of --out says what is written: .png a grid, .gif a film, .npz arrays (image, seed), .csv or
-    .txt lines, a folder one file each.
+    The ending of --out says what is written: .png a grid, .gif a film, .npz arrays (image, seed), .csv
+    lines, .txt texts, a folder one file each.
 
         gmzoo sample --model vae
         gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
         gmzoo sample --model dcgan --seeds 0-63,70 --out samples.npz
         gmzoo sample --model runs/dcgan-003 --label 0-9 -n 100 --out digits/
+        gmzoo sample --model rnn --prompt "The " --temperature 0.8 -n 4 --out four.txt
     """
     from zoo.cli import inputs, output, samples
 

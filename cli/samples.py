@@ -16,7 +16,7 @@ from zoo.cli import output
 from zoo.cli.inputs import parse_code, parse_labels
 from zoo.cli.progress import follow
 from zoo.errors import UsageError
-from zoo.reports import pictures
+from zoo.reports import pictures, texts
 
 if typing.TYPE_CHECKING:
     from zoo.sampling import LoadedModel
@@ -98,8 +98,8 @@ def drawn(
         )
     if prompts is not None:
         conditions["prompt"] = np.resize(np.array(prompts, object), count)
-    if temperature is not None or (conditions and "temperature" in model.conditions):
-        conditions["temperature"] = temperature or 1.0
+    if temperature is not None:
+        conditions["temperature"] = temperature
     if top_k is not None:
         conditions["top_k"] = top_k
     if code is None:
@@ -135,11 +135,14 @@ def write(
         output.write_npz(path, {model.modality: (count, followed), "seed": (count, [seeds])})
     elif ending == ".csv":
         size = int(np.prod(example_shape(model), dtype=int))
-        header = ["seed", *(f"{model.modality}{index}" for index in range(size))]
+        names = [f"{model.modality}{index}" for index in range(size)]
+        header = ["seed", *(["text"] if model.modality == "text" else names)]
         values = ([_text(value) for value in np.reshape(row, -1).tolist()] for row in rows)
         output.write_csv(path, header, ([seed, *value] for seed, value in zip(seeds, values, strict=True)))
+    elif ending == ".txt" and "\n" in model.card.get("config", {}).get("vocabulary", ()):
+        output.write_text(path, texts.pages(map(_text, rows), seeds.tolist(), headed=count > 1))
     elif ending == ".txt":
-        output.write_lines(path, (_text(row) for row in rows))
+        output.write_lines(path, map(_text, rows))
     else:
         output.write_folder(path, _files(seeds, rows, model.modality))
 

@@ -112,9 +112,10 @@ def command(
     draws = "exact" if exact else f"a lower bound, {importance_samples or 50} importance samples"
     width = max(map(len, means))
     for name, each in means.items():
-        error = "" if each["standard_error"] is None else f" +- {each['standard_error']:.2g}"
-        more = f"{error} nats ({draws})" if name == "log_prob" else ""
-        click.echo(f"{name:<{width}}  {each['mean']:.4f}{more or (error if 'nats' in name else '')}")
+        line = f"{name:<{width}}  {each['mean']:.4f}"
+        if each["standard_error"] is not None and not name.startswith("bits"):
+            line += f" +- {each['standard_error']:.2g}"
+        click.echo(f"{line} nats ({draws})" if name == "log_prob" else line)
     click.echo(f"{'examples':<{width}}  {len(data):,} of {data.spec}, split {data.split}")
     click.echo(path)
 
