@@ -25,7 +25,7 @@ LAW = [
     {"evaluation"},
     {"sampling"},
     {"exporting"},
-    {"registry", "data", "runs", "checkpoints"},
+    {"registry", "data", "runs", "checkpoints", "schedules"},
     {"models"},
     {"base"},
     {"layers", "distributions", "losses", "noise"},

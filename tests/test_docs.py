@@ -14,7 +14,7 @@ import tensorflow as tf
 
 from zoo.base import configure
 from zoo.noise import RowNoise
-from zoo.training import make_optimizer
+from zoo.schedules import make_optimizer
 
 DOCS = Path(__file__).parents[1] / "docs"
 

@@ -17,7 +17,7 @@ import dataclasses
 import math
 import types
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, final
 
 import keras
@@ -58,6 +58,23 @@ class Turn:
     every: int = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class CountingTurn:
+    """A move that needs no gradient: it counts every example once.
+
+    Attributes:
+        name: names the turn.
+        variables: the counts.
+        update: `(batch) -> increments`: by how much each of `variables` grows. Rows whose `weight` in the batch
+            is 0 only fill it up and do not count.
+    """
+
+    name: str
+    variables: Sequence[keras.Variable]
+    update: Callable[[Batch], Sequence[tf.Tensor]]
+    every: ClassVar[int] = 1
+
+
 class GenerativeModel(keras.Model, abc.ABC):
     """A model that is trained by turns and exported by its capabilities.
 
@@ -95,7 +112,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         self.traces: dict[tuple[str, ...], Any] = {}
 
     @abc.abstractmethod
-    def turns(self) -> Sequence[Turn]:
+    def turns(self) -> Sequence[Turn | CountingTurn]:
         """The turns of one step, in the order in which they are played."""
 
     @abc.abstractmethod
@@ -128,7 +145,6 @@ class GenerativeModel(keras.Model, abc.ABC):
         seed: int = 0,
         averages: Mapping[str, float] | None = None,
         jit_compile: bool = False,
-        run_eagerly: bool = False,
     ) -> None:
         """Gives each turn its optimizer.
 
@@ -137,19 +153,18 @@ class GenerativeModel(keras.Model, abc.ABC):
             seed: the run's seed: the noise of a step is a function of it and of the step.
             averages: turn name -> decay of the moving average of that turn's weights, which evaluation uses.
             jit_compile: compile the step with XLA.
-            run_eagerly: run the step without a graph, to look inside.
 
         Raises:
             UsageError: a turn without an optimizer, or an optimizer without a turn.
         """
-        turns = {turn.name: turn for turn in self.turns()}
+        turns = {turn.name: turn for turn in self.turns() if isinstance(turn, Turn)}
         for name in [*optimizers, *(averages or {})]:
             if name not in turns:
                 raise UsageError(f"{self.name} has no turn {name!r}; it has {', '.join(turns)}.")
         if missing := [name for name in turns if name not in optimizers]:
             raise UsageError(f"{self.name} needs an optimizer for the turn {missing[0]!r}.")
         # Without optimizer=None Keras would install an RMSprop of its own.
-        super().compile(optimizer=None, jit_compile=jit_compile, run_eagerly=run_eagerly)
+        super().compile(optimizer=None, jit_compile=jit_compile)
         self.run_seed = int(seed)
         self.turn_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
         for name, turn in turns.items():
@@ -198,7 +213,11 @@ class GenerativeModel(keras.Model, abc.ABC):
             shared = self.shared(batch, noise)
         logs: Terms = {}
         for turn in self.turns():
-            if turn.name in self.playing:
+            if turn.name not in self.playing:
+                continue
+            if isinstance(turn, CountingTurn):
+                logs |= self._count(turn, batch, context)
+            else:
                 logs |= self._play(turn, batch, shared, shared_tape, noise, replicas)
         self.step.assign_add(1)
         self.averages.update(self.step)
@@ -236,18 +255,28 @@ class GenerativeModel(keras.Model, abc.ABC):
         optimizer.apply(direct, list(turn.variables))
         return terms
 
+    def _count(self, turn: CountingTurn, batch: Batch, context: tf.distribute.ReplicaContext) -> Terms:
+        examples = tf.reduce_sum(batch["weight"])
+        found = [*turn.update(batch), examples]
+        if context.num_replicas_in_sync > 1:
+            found = context.all_reduce(tf.distribute.ReduceOp.SUM, found)
+        *increments, examples = found
+        for variable, increment in zip(turn.variables, increments, strict=True):
+            variable.assign_add(increment)
+        return {"examples": examples}
+
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         """Keras would take a batch to build the model; ours is complete, and the order of data counts."""
 
     @contextlib.contextmanager
-    def evaluation_weights(self, batch: Batch | None = None) -> Iterator[None]:
+    def evaluation_weights(self, batches: Iterable[Batch] = ()) -> Iterator[None]:
         """Swaps the averaged weights in, where there are any, and puts the training weights back afterwards.
 
-        BatchNorm statistics belong to the weights that they were measured with: they are estimated anew over
-        `STATISTICS_BATCHES` rounds of `shared`.
+        BatchNorm statistics belong to the weights that they were measured with: they are estimated anew, as
+        the mean over what `shared` makes of each of `batches`.
 
         Args:
-            batch: one training batch, for `shared`; needed where averages are kept.
+            batches: `STATISTICS_BATCHES` training batches; read only where there are averages and BatchNorm.
         """
         if not self.averages.pairs:
             yield
@@ -260,12 +289,11 @@ class GenerativeModel(keras.Model, abc.ABC):
         momenta = [layer.momentum for layer in norms]
         self.averages.swap()
         try:
-            if norms and batch is not None:
+            for index, batch in enumerate(batches if norms else ()):
+                for layer in norms:  # momentum k / (k + 1) makes the moving average a plain mean
+                    layer.momentum = index / (index + 1)
                 rows = int(batch[self.modality].shape[0])
-                for index in range(STATISTICS_BATCHES):
-                    for layer in norms:  # momentum k / (k + 1) makes the moving average a plain mean
-                        layer.momentum = index / (index + 1)
-                    self.shared(batch, StepNoise(self.run_seed, -1 - index, rows))
+                self.shared(batch, StepNoise(self.run_seed, -1 - index, rows))
             yield
         finally:
             self.averages.swap()
@@ -427,6 +455,15 @@ class ExactLikelihood(abc.ABC):
         """log p(x) in nats, float32 [B], of examples [B, ...]."""
 
 
+class Counts(abc.ABC):
+    """Learns by counting: all its turns are `CountingTurn`s, and training is one pass over the data."""
+
+    @property
+    @abc.abstractmethod
+    def free_parameters(self) -> int:
+        """How many of the numbers that the counts give can be chosen: each row of a table sums to one."""
+
+
 class Predicts(ExactLikelihood):
     """Knows the conditionals that log p(x) is the sum of."""
 
@@ -509,6 +546,14 @@ class Classifies(abc.ABC):
         """Logits float32 [B, K] of the classes of examples [B, ...]."""
 
 
+class Describes(Classifies):
+    """Knows an example's attributes too, where the data that it was trained on has any."""
+
+    @abc.abstractmethod
+    def describe(self, x: tf.Tensor) -> Sequence[tf.Tensor]:
+        """For each attribute logits float32 [B, K] of its values, of examples [B, ...]."""
+
+
 class Encodes(abc.ABC):
     """Has a code for an example."""
 
@@ -539,7 +584,7 @@ def configure(config_class: type, values: Mapping[str, Any]) -> Any:
 
     Args:
         config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal`, or tuples of them.
-        values: field name -> value; text is read as YAML reads it.
+        values: field name -> plain value: a number, text, true or false, or a list.
 
     Raises:
         UsageError: an unknown key (the nearest valid one is named), or a value of the wrong type.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
@@ -9,7 +10,7 @@ import signal
 import threading
 import time
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +22,8 @@ from PIL import Image
 from zoo import checkpoints
 from zoo.base import Batch, GenerativeModel, Samples
 from zoo.errors import ZooError
-from zoo.evaluation.likelihood import log_probs, scorer
+from zoo.evaluation.likelihood import loss_name, scorer, validation_loss
+from zoo.exporting import full_precision
 from zoo.files import replacing
 from zoo.noise import RowNoise
 from zoo.reports.curves import curves
@@ -61,7 +63,7 @@ class State:
 
     Attributes:
         step: steps done.
-        sums, counted: the terms since the last line of the log.
+        totals: of each term since the last line of the log: its sum, and over how many steps.
         best, best_step: the lowest validation value and where.
         stale: epochs since then.
         seconds: time spent training, over all sittings.
@@ -69,8 +71,7 @@ class State:
     """
 
     step: int = 0
-    sums: dict[str, float] = dataclasses.field(default_factory=dict)
-    counted: int = 0
+    totals: dict[str, tuple[float, int]] = dataclasses.field(default_factory=dict)
     best: float | None = None
     best_step: int = 0
     stale: int = 0
@@ -82,12 +83,14 @@ class Log:
     """`metrics.jsonl`: one line of means an interval, one a validation; and TensorBoard events."""
 
     def __init__(self, run: Run, start_step: int) -> None:
-        """Cuts the log back to `start_step`, so that a resumed run's log is that of an unbroken one."""
+        """Cuts both back to `start_step`, so that a resumed run's log is that of an unbroken one."""
         self.path = run.path / "metrics.jsonl"
         lines = self.path.read_text(encoding="utf-8").splitlines() if self.path.exists() else []
         kept = [line for line in map(_parse, lines) if line and line["step"] <= start_step]
         with replacing(self.path) as temporary:
             temporary.write_text("".join(json.dumps(line) + "\n" for line in kept), encoding="utf-8")
+        for events in (run.path / "tensorboard").glob("events*"):
+            _cut_events(events, start_step)
         self.board = tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
     def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
@@ -111,6 +114,19 @@ class Log:
         self.board.close()
 
 
+def _cut_events(path: Path, last_step: int) -> None:
+    """Leaves the events of a TensorBoard file up to a step."""
+    with (
+        replacing(path) as temporary,
+        tf.io.TFRecordWriter(str(temporary)) as kept,
+        # The last record of a run that was killed while writing it is damaged.
+        contextlib.suppress(tf.errors.DataLossError),
+    ):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            if tf.compat.v1.Event.FromString(record).step <= last_step:
+                kept.write(record)
+
+
 def _plugin(name: str) -> Any:
     """Says which of TensorBoard's pages shows a value; writing it needs no TensorBoard."""
     data = tf.compat.v1.SummaryMetadata.PluginData(plugin_name=name)
@@ -131,10 +147,16 @@ def _finite(value: Any) -> bool:
 class Recorder(keras.callbacks.Callback):
     """Counts steps, stops on a loss that is not finite, and writes means to the log."""
 
-    def __init__(self, state: State, log: Log, progress: Progress, steps_per_epoch: int) -> None:
+    def __init__(
+        self, state: State, log: Log, progress: Progress, steps_per_epoch: int, tells_epochs: bool
+    ) -> None:
+        """
+        Args:
+            tells_epochs: whether to tell of each epoch, where nobody does who measures something.
+        """
         super().__init__()
         self.state, self.log, self.progress = state, log, progress
-        self.steps_per_epoch = steps_per_epoch
+        self.steps_per_epoch, self.tells_epochs = steps_per_epoch, tells_epochs
         self.interval = max(1, min(100, steps_per_epoch // 10))
         self.clock = time.monotonic()
 
@@ -150,23 +172,25 @@ class Recorder(keras.callbacks.Callback):
         now = time.monotonic()
         state.seconds += now - self.clock
         self.clock = now
-        for name, value in logs.items():
-            state.sums[name] = state.sums.get(name, 0.0) + value
-        state.counted += 1
+        for name, value in logs.items():  # of the turns that were due
+            total, count = state.totals.get(name, (0.0, 0))
+            state.totals[name] = total + value, count + 1
         self.progress.step(state.step, logs)
         if state.step % self.interval == 0:
             self.flush()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.flush()
+        if self.tells_epochs:
+            self.progress.epoch(epoch + 1, {})
 
     def flush(self) -> None:
         """Writes the means since the last line."""
         state = self.state
-        if state.counted:
-            means = {name: value / state.counted for name, value in state.sums.items()}
+        if state.totals:
+            means = {name: total / count for name, (total, count) in state.totals.items()}
             self.log.write("train", state.step, (state.step - 1) // self.steps_per_epoch + 1, means)
-            state.sums, state.counted = {}, 0
+            state.totals = {}
 
 
 class Validator(keras.callbacks.Callback):
@@ -179,25 +203,26 @@ class Validator(keras.callbacks.Callback):
         progress: Progress,
         run: Run,
         data: Any,
-        batch: Batch,
+        batches: Iterable[Batch],
         batch_size: int,
         patience: int | None,
     ) -> None:
         super().__init__()
         self.state, self.log, self.progress, self.run = state, log, progress, run
-        self.data, self.batch, self.batch_size, self.patience = data, batch, batch_size, patience
+        self.data, self.batches, self.batch_size, self.patience = data, batches, batch_size, patience
         self.score: Callable[..., Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model, state = self.model, self.state
         self.score = self.score or scorer(model)
-        with model.evaluation_weights(self.batch):
-            value = -float(log_probs(self.score, model, self.data, self.batch_size).mean(dtype=np.float64))
-            self.log.write("validation", state.step, epoch + 1, {"nll": value})
-            self.progress.epoch(epoch + 1, {"validation_nll": value})
+        name = loss_name(model)
+        with model.evaluation_weights(self.batches), full_precision(model):
+            value = validation_loss(self.score, model, self.data, self.batch_size)
+            self.log.write("validation", state.step, epoch + 1, {name: value})
+            self.progress.epoch(epoch + 1, {f"validation_{name}": value})
             if state.best is None or value < state.best:
                 state.best, state.best_step, state.stale = value, state.step, 0
-                meta = {"model": self.run.record["model"], "step": state.step, "nll": value}
+                meta = {"model": self.run.record["model"], "step": state.step, name: value}
                 checkpoints.write(best_weights(self.run), checkpoints.values(model.weights_by_name()), meta)
             else:
                 state.stale += 1
@@ -214,16 +239,16 @@ def best_weights(run: Run) -> Path:
 class Painter(keras.callbacks.Callback):
     """Draws the same seeds after each epoch."""
 
-    def __init__(self, state: State, log: Log, run: Run, batch: Batch) -> None:
+    def __init__(self, state: State, log: Log, run: Run, batches: Iterable[Batch]) -> None:
         super().__init__()
-        self.state, self.log, self.run, self.batch = state, log, run, batch
+        self.state, self.log, self.run, self.batches = state, log, run, batches
         self.draw: Callable[..., Any] | None = None
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
         if self.draw is None:
             self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)), autograph=False)
-        with model.evaluation_weights(self.batch):
+        with model.evaluation_weights(self.batches), full_precision(model):
             images = self.draw(tf.range(GRID_SEEDS, dtype=tf.int64)).numpy()
         path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png"
         self.log.picture(self.state.step, write_picture(grid(images), path))
@@ -241,24 +266,39 @@ def draw_results(run: Run) -> None:
 
 
 class Checkpointer(keras.callbacks.Callback):
-    """Saves after each epoch, every minute, and before a signal ends the run. It stands last."""
+    """Saves after each epoch, every minute, and before a signal ends the run. It stands last.
 
-    def __init__(self, state: State, run: Run, recorder: Recorder) -> None:
+    The last step of an epoch is not saved before the epoch's validation and picture are done: a run that goes
+    on from there would never make them.
+    """
+
+    def __init__(self, state: State, run: Run, recorder: Recorder, steps: int) -> None:
+        """
+        Args:
+            steps: of the whole run.
+        """
         super().__init__()
-        self.state, self.run, self.recorder = state, run, recorder
+        self.state, self.run, self.recorder, self.steps = state, run, recorder, steps
         self.saved = time.monotonic()
         self.signum: int | None = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        if self.signum is not None:
+        step = self.state.step
+        if step % self.recorder.steps_per_epoch == 0 or step == self.steps:
+            return
+        if self.signum is not None or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.save()
-            raise Stopped(self.signum, self.state.step)
-        if time.monotonic() - self.saved > CHECKPOINT_SECONDS:
-            self.save()
+        self.stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.recorder.clock = time.monotonic()  # validation and pictures are not training
         self.save()
+        self.stop_if_asked()
+
+    def stop_if_asked(self) -> None:
+        """Raises Stopped where a signal was heard; what it was heard in is saved."""
+        if self.signum is not None:
+            raise Stopped(self.signum, self.state.step)
 
     def save(self) -> None:
         """Writes a checkpoint, unless a weight is not finite: then the last good one stays."""
@@ -267,24 +307,29 @@ class Checkpointer(keras.callbacks.Callback):
             raise not_finite(f"a weight at step {self.state.step}")
         meta = {"model": self.run.record["model"], **dataclasses.asdict(self.state)}
         checkpoints.save(self.run.checkpoints, self.state.step, arrays, meta)
+        with contextlib.suppress(OSError):  # a full disk; the record is for those who look on
+            self.run.update(step=self.state.step, seconds=self.state.seconds)
         self.saved = time.monotonic()
 
-    def __enter__(self) -> Checkpointer:
-        """Takes SIGINT and SIGTERM until the block ends; a second signal ends at once."""
-        self.handlers: dict[int, Any] = {}
-        if threading.current_thread() is threading.main_thread():
-            for signum in (signal.SIGINT, signal.SIGTERM):
-                self.handlers[signum] = signal.signal(signum, self._heard)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for signum, handler in self.handlers.items():
-            signal.signal(signum, handler)
-
-    def _heard(self, signum: int, frame: types.FrameType | None) -> None:
+    def heard(self, signum: int, frame: types.FrameType | None) -> None:
+        """Remembers a signal until the step or epoch is done; a second one ends at once."""
         if self.signum is not None:
             raise KeyboardInterrupt
         self.signum = signum
+
+
+@contextlib.contextmanager
+def signals(heard: Callable[[int, types.FrameType | None], None]) -> Iterator[None]:
+    """Gives SIGINT and SIGTERM to a handler, within the block; in other threads than the main one to none."""
+    handlers: dict[int, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        for signum in (signal.SIGINT, signal.SIGTERM):
+            handlers[signum] = signal.signal(signum, heard)
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            signal.signal(signum, handler)
 
 
 def not_finite(what: str) -> ZooError:

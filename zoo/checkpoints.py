@@ -9,8 +9,6 @@ from __future__ import annotations
 import errno
 import json
 import logging
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +20,8 @@ from zoo.files import replacing
 
 log = logging.getLogger("gmzoo")
 
-KEPT = 2
+#: How many checkpoints a run has, beside the best one.
+CHECKPOINTS_KEPT = 2
 META = "meta"
 
 
@@ -60,14 +59,14 @@ def read(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             arrays = {key.replace("|", "/"): content[key] for key in content.files}
         return arrays, json.loads(arrays.pop(META).tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except Exception as error:  # NumPy and zipfile raise what the damaged bytes lead them to: anything
         raise DamagedError(f"{path} is damaged ({error}).") from error
 
 
 def save(folder: Path, step: int, arrays: Mapping[str, np.ndarray], meta: Mapping[str, Any]) -> None:
-    """Writes the checkpoint of `step` and removes all but the newest `KEPT`."""
+    """Writes the checkpoint of `step` and removes all but the newest `CHECKPOINTS_KEPT`."""
     write(folder / f"step-{step:010d}.npz", arrays, meta)
-    for old in steps(folder)[:-KEPT]:
+    for old in steps(folder)[:-CHECKPOINTS_KEPT]:
         old.unlink()
 
 

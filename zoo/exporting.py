@@ -16,7 +16,6 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +28,7 @@ from zoo.base import (
     Completes,
     Conditions,
     Decodes,
+    Describes,
     Encodes,
     ExactLikelihood,
     GenerativeModel,
@@ -40,7 +40,7 @@ from zoo.errors import UsageError
 from zoo.files import replacing
 from zoo.layers.text import decode_text
 from zoo.noise import RowNoise
-from zoo.plain import plain, tensors
+from zoo.plain import plain, table, tensors
 
 #: The version of what `model_card.json` holds.
 SCHEMA = 1
@@ -169,7 +169,7 @@ def encodes(model: Any) -> Found:
 
     def draw(x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         code = model.encode(x)
-        normal = RowNoise(seed).normal("code", code.event_shape)
+        normal = RowNoise(seed).normal("posterior", code.event_shape)
         return {"code": code.mean() + code.stddev() * normal}
 
     def reconstruct(x: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -197,12 +197,17 @@ def completes(model: Any) -> Found:
 
 
 def classifies(model: Any) -> Found:
-    """The probability of each class of an example, and the likeliest one."""
+    """The probability of each class of an example, and the likeliest one; that of each attribute's values."""
 
     def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
         logits = tf.cast(model.classify(x), tf.float32)
         likeliest = tf.argmax(logits, -1, output_type=tf.int32)
-        return {"probabilities": tf.nn.softmax(logits), "class_index": likeliest}
+        outputs = {"probabilities": tf.nn.softmax(logits), "class_index": likeliest}
+        values = model.describe(x) if isinstance(model, Describes) else ()
+        if values:
+            likeliest = tf.stack([tf.argmax(each, -1, output_type=tf.int32) for each in values], -1)
+            outputs["attribute_index"] = likeliest  # [N, A]
+        return outputs
 
     yield "classify", Signature(example_spec(model), classify)
 
@@ -258,12 +263,6 @@ def trace(model: GenerativeModel) -> dict[str, Any]:
 
 def describe(functions: Mapping[str, Any]) -> dict[str, dict[str, dict[str, dict[str, Any]]]]:
     """Signature name -> {inputs, outputs}: tensor name -> {dtype, shape}; None is the batch."""
-
-    def table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, dict[str, Any]]:
-        return {
-            name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()
-        }
-
     return {
         name: {
             "inputs": table({spec.name: spec for spec in function.structured_input_signature[0]}),
@@ -308,7 +307,6 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
     default = next(name for name in DEFAULTS if name in functions)
     full_card = {
         "schema": SCHEMA,
-        "versions": {name: metadata.version(name) for name in ("gmzoo", "tensorflow", "keras")},
         **card,
         "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
         "signatures": describe(functions),

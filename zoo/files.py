@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import re
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -24,14 +25,15 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
 
     Args:
         path: the final path; its folder is made where it is missing.
+
+    Raises:
+        OSError: a folder that is not empty stands at `path`, or the disk is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.tmp{path.suffix}")
     try:
         yield temporary
-        if path.is_dir() and temporary.is_dir():
-            shutil.rmtree(path)
         os.replace(temporary, path)
     except BaseException:
         if temporary.is_dir():
@@ -39,6 +41,17 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         else:
             temporary.unlink(missing_ok=True)
         raise
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what processes that were killed inside `replacing` left in a folder, at any depth."""
+    for path in [*folder.rglob(".*.tmp*")]:
+        if not re.fullmatch(r"\..*\.[0-9a-f]{8}\.tmp(\.[^.]*)?", path.name):
+            continue
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -21,6 +21,11 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, os.PathLike) else value
 
 
+def table(specs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """Tensor name -> {dtype, shape} of a `tf.TensorSpec` or tensor; None in a shape is the batch."""
+    return {name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()}
+
+
 def tensors(specs: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Each tensor as `name dtype[shape]`, N for the batch.
 

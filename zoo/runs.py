@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
 import re
 from collections.abc import Iterator
@@ -13,9 +14,13 @@ from typing import Any
 import filelock
 
 from zoo.errors import UsageError, ZooError
-from zoo.files import replacing
+from zoo.files import remove_unfinished, replacing
+
+log = logging.getLogger("gmzoo")
 
 SCHEMA = 1
+#: The file that a process holds locked while it trains in a run.
+LOCK = ".lock"
 
 
 def runs_dir(option: str | os.PathLike[str] | None = None) -> Path:
@@ -38,12 +43,15 @@ class Run:
         """What `run.json` says.
 
         Raises:
-            ZooError: it is missing or damaged.
+            ZooError: it is missing or damaged, or something else of that name.
         """
         try:
-            return json.loads((self.path / "run.json").read_text(encoding="utf-8"))
+            record = json.loads((self.path / "run.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ZooError(f"{self.path} is no run that can be read: {error}.") from error
+        if not isinstance(record, dict) or not record.keys() >= {"model", "preset", "status", "started"}:
+            raise ZooError(f"{self.path} is no run that can be read: its run.json is something else.")
+        return record
 
     def update(self, **fields: Any) -> None:
         """Writes `run.json` with some fields changed."""
@@ -84,7 +92,7 @@ class Run:
             UsageError: another process trains in it.
         """
         self.path.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.path / ".lock")
+        lock = filelock.FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout as error:
@@ -92,12 +100,17 @@ class Run:
                 f"Another process trains in {self.path}. Wait for it, or start another run with --new."
             ) from error
         try:
+            remove_unfinished(self.path)
             yield
         finally:
             lock.release()
+            if [path.name for path in self.path.iterdir()] == [LOCK]:  # nothing came of it
+                with contextlib.suppress(OSError):
+                    (self.path / LOCK).unlink()
+                    self.path.rmdir()
 
     def _locked(self) -> bool:
-        lock = filelock.FileLock(self.path / ".lock")
+        lock = filelock.FileLock(self.path / LOCK)
         try:
             lock.acquire(timeout=0)
         except filelock.Timeout:
@@ -111,9 +124,11 @@ def all_runs(folder: Path, model: str | None = None) -> list[Run]:
     found = [Run(path.parent) for path in folder.glob("*/run.json")]
     readable = []
     for run in found:
-        with contextlib.suppress(ZooError):
+        try:
             if model in (None, run.record["model"]):
                 readable.append((run.record["started"], str(run.path), run))
+        except ZooError as error:
+            log.warning("%s It is passed over.", error)
     return [run for *_, run in sorted(readable, key=lambda item: item[:2], reverse=True)]
 
 

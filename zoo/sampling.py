@@ -23,6 +23,7 @@ import tensorflow as tf
 
 from zoo import registry
 from zoo.errors import UsageError, ZooError
+from zoo.plain import table
 
 #: Rows that a signature runs on at a time.
 CHUNK = 64
@@ -79,7 +80,7 @@ class LoadedModel:
             for name, function in self._functions.items()
         }
         self.signatures = {
-            name: {"inputs": _table(self._inputs[name]), "outputs": _table(function.structured_outputs)}
+            name: {"inputs": table(self._inputs[name]), "outputs": table(function.structured_outputs)}
             for name, function in self._functions.items()
         }
 
@@ -126,7 +127,7 @@ class LoadedModel:
             takes = f"it takes {', '.join(own)}" if own else "it takes no conditions"
             raise UsageError(f"{self.name} cannot be given a {unknown[0]}: {takes}.")
         if conditions or "sample" not in self.signatures:
-            self._require("sample_with")
+            self.require("sample_with")
             # Where nothing can be drawn without a prompt, an empty one is no prompt.
             free = [name for name in NEUTRAL if name != "prompt" or "sample" in self.signatures]
             conditions = {name: NEUTRAL[name] for name in own if name in free} | conditions
@@ -189,7 +190,7 @@ class LoadedModel:
         Raises:
             UsageError: the model has no likelihood, or the examples do not fit.
         """
-        self._require("log_prob")
+        self.require("log_prob")
         if self.kind == "exact":
             return self.run("log_prob", **{self.takes: x})
         if importance_samples < 1:
@@ -269,7 +270,7 @@ class LoadedModel:
 
     def _chunks(self, signature: str, inputs: Mapping[str, np.ndarray]) -> Iterator[dict[str, np.ndarray]]:
         """Runs a signature on `CHUNK` rows at a time. What does not fit is refused now, not when iterated."""
-        self._require(signature)
+        self.require(signature)
         checked = {
             name: self._fitting(name, value, self._inputs[signature][name]) for name, value in inputs.items()
         }
@@ -288,12 +289,12 @@ class LoadedModel:
 
         return work()
 
-    def _require(self, signature: str) -> None:
+    def require(self, signature: str) -> None:
         """Raises UsageError, saying which models can, where this one cannot."""
         if signature in self.signatures:
             return
         capability, verb = _VERBS.get(signature, (signature, signature))
-        able = [name for name in registry.names() if _can(name, capability)]
+        able = [name for name in registry.names() if capability in registry.card(name)["capabilities"]]
         why = f"{self.name} cannot {verb}"
         if signature == "log_prob" and self.card.get("likelihood") == "implicit":
             why = f"{self.name} has no likelihood: it is implicit"
@@ -339,9 +340,7 @@ _VERBS = {
 }
 
 
-def _can(name: str, capability: str) -> bool:
-    capabilities = registry.card(name)["capabilities"]
-    return capability in capabilities or (capability == "score" and "bound" in capabilities)
+
 
 
 def _seeds(seeds: Any) -> np.ndarray:
@@ -354,5 +353,4 @@ def _seeds(seeds: Any) -> np.ndarray:
     return values.astype(np.int64)
 
 
-def _table(specs: Mapping[str, tf.TensorSpec]) -> dict[str, dict[str, Any]]:
-    return {name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()}
+

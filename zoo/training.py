@@ -11,10 +11,12 @@ import dataclasses
 import datetime
 import logging
 import platform
+import random
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Mapping
+import types
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +27,7 @@ import tensorflow as tf
 
 from zoo import checkpoints, registry
 from zoo import data as datasets
-from zoo.base import ExactLikelihood, GenerativeModel, LikelihoodBound, configure
+from zoo.base import STATISTICS_BATCHES, Batch, ExactLikelihood, GenerativeModel, LikelihoodBound, configure
 from zoo.callbacks import (
     Checkpointer,
     Log,
@@ -38,11 +40,13 @@ from zoo.callbacks import (
     best_weights,
     draw_results,
     sampled,
+    signals,
 )
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation.likelihood import log_probs, scorer, summary
-from zoo.exporting import export, saved_weights
-from zoo.runs import Run, all_runs, next_run, runs_dir
+from zoo.exporting import export, full_precision, next_version, saved_weights
+from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
+from zoo.schedules import depends_on_length, make_optimizer
 
 log = logging.getLogger("gmzoo")
 
@@ -52,6 +56,7 @@ Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 VALIDATION_BATCH = 500
 IMPORTANCE_SAMPLES = 50
 FIRST_EXAMPLES = 10_000
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +67,8 @@ class Plan:
         model, preset: names.
         settings: plain values that two runs must share to be the same run.
         config: of the model.
-        train, validation: the data; no validation for models without a likelihood.
+        train, validation, test: the data; the last two only for models with a likelihood.
+        source: how the data is read, as far as it does not change what is computed.
         steps: how many steps in all; steps_per_epoch: how many are an epoch.
         scheduled: whether a schedule depends on `steps`.
     """
@@ -73,6 +79,8 @@ class Plan:
     config: Any
     train: datasets.Data
     validation: datasets.Data | None
+    test: datasets.Data | None
+    source: dict[str, Any]
     steps: int
     steps_per_epoch: int
     scheduled: bool
@@ -130,33 +138,34 @@ def plan(
             raise UsageError(f"{option} must be at least 1.")
     if seed < 0:
         raise UsageError("--seed must not be negative.")
+    if seed > LARGEST_SEED:
+        raise UsageError(f"--seed must be at most {LARGEST_SEED}.")
     model_class = registry.model_class(name)
     config_class = model_class.config_class()
     changed, optimizers = _split_settings(settings or {}, base["optimizers"], config_class)
     configure(config_class, {**base["config"], **changed})  # before any data is prepared
     spec = dataset or base["dataset"]
-    if image_size is None and spec.startswith("folder:"):
-        # Own pictures come in any size; the preset knows what its networks are made for.
-        image_size = base.get("image_size", 28)
-        log.info("images are resized to %dx%d (--image-size changes it)", image_size, image_size)
-    options: dict[str, Any] = {
-        "image_size": image_size,
-        "data_dir": data_dir,
-        "limit": limit,
-        "skip_bad": skip_bad,
-    }
-    train = datasets.load(spec, "train", **options)
+    if image_size is None:
+        # The preset knows what its networks are made for; own pictures come in any size.
+        image_size = base.get("image_size", 28 if spec.startswith("folder:") else None)
+        if image_size is not None:
+            log.info("images are resized to %dx%d (--image-size changes it)", image_size, image_size)
+    source = {"data_dir": data_dir, "skip_bad": skip_bad}
+
+    def load(split: str) -> datasets.Data:
+        return datasets.load(spec, split, image_size=image_size, limit=limit, **source)
+
+    train = load("train")
     train.require(model_class.modality)
-    config = configure(config_class, _fitted({**base["config"], **changed}, config_class, train))
-    if getattr(config, "classes", 0):
-        train.require("label")
+    config = configure(config_class, _fitted(base["config"], changed, config_class, train))
+    # A test split that is missing is told now, not when the training is done.
     judged = issubclass(model_class, ExactLikelihood | LikelihoodBound)
-    validation = datasets.load(spec, "validation", **options) if judged else None
+    validation, test = (load("validation"), load("test")) if judged else (None, None)
     batch = batch_size or base["batch_size"]
     if len(train) < batch:
         log.info("%s has %d training examples: the batch has as many", spec, len(train))
         batch = len(train)
-    per_epoch = len(train) // batch
+    per_epoch = datasets.steps_per_epoch(len(train), batch)
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
     total = steps if steps is not None else (epochs or 0) * per_epoch
@@ -181,14 +190,16 @@ def plan(
             "patience": base.get("patience"),
             "precision": precision or base.get("precision", "float32"),
             "jit": base.get("jit", False) if jit is None else jit,
-            "init_from": init_from,
+            "init_from": None if init_from is None else str(init_from),
         },
         config=config,
         train=train,
         validation=validation,
+        test=test,
+        source=source,
         steps=total,
         steps_per_epoch=per_epoch,
-        scheduled=any(isinstance(o.get("learning_rate"), dict) for o in optimizers.values()),
+        scheduled=any(depends_on_length(values) for values in optimizers.values()),
         batch_size=batch,
         seed=seed,
     )
@@ -205,16 +216,12 @@ def _split_settings(
         if key == "learning_rate" or turn in tuned:
             for values in [tuned[turn]] if turn else tuned.values():
                 values[option] = value
-            if option == "learning_rate" and (
-                isinstance(value, bool) or not isinstance(value, int | float | dict)
-            ):
-                raise UsageError(f"{key}={value!r}: must be a number.")
         elif turn:
             raise UsageError(f"no turn {turn!r}; this model has {', '.join(tuned)}.{nearest(turn, tuned)}")
         else:
             changed[key] = value
     for turn, values in tuned.items():
-        make_optimizer(turn, values, 1)  # names a wrong option before any work is done
+        make_optimizer(turn, values, 1)  # names what is wrong before any work is done
     valid = {field.name for field in dataclasses.fields(config_class)} | {"learning_rate"}
     for key in changed:
         if key not in valid:
@@ -222,45 +229,29 @@ def _split_settings(
     return changed, tuned
 
 
-def _fitted(values: dict[str, Any], config_class: type, data: datasets.Data) -> dict[str, Any]:
-    """The options that the data decides: the shape of an example, the number of classes."""
-    fields = {field.name for field in dataclasses.fields(config_class)}
-    if "image_shape" in fields:
-        values["image_shape"] = [int(n) for n in data.fields["image"].shape[1:]]
-    if values.get("classes"):
-        data.require("label")
-        values["classes"] = len(data.info.class_names)
-    return values
-
-
-def make_optimizer(turn: str, values: Mapping[str, Any], steps: int) -> keras.optimizers.Optimizer:
-    """An optimizer from a preset's literal: its name, its options, and perhaps a schedule.
-
-    Args:
-        turn: for errors.
-        values: `{"name": "adam", "learning_rate": 1e-3, ...}`; the rate may be
-            `{"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 100}`: a linear rise over `warmup`
-            steps, then half a cosine down to `end` at the last step.
-        steps: of the whole run.
+def _fitted(
+    preset: Mapping[str, Any], changed: Mapping[str, Any], config_class: type, data: datasets.Data
+) -> dict[str, Any]:
+    """The options of the preset, those changed, and those that the data decides: an example's shape, classes.
 
     Raises:
-        UsageError: an unknown optimizer or option.
+        UsageError: an option was changed to something that the data is not.
     """
-    options = {key: value for key, value in values.items() if key != "name"}
-    rate = options.get("learning_rate")
-    if isinstance(rate, dict):
-        warmup = min(rate.get("warmup", 0), steps - 1)
-        options["learning_rate"] = keras.optimizers.schedules.CosineDecay(
-            initial_learning_rate=0.0 if warmup else rate["start"],
-            decay_steps=max(1, steps - warmup),
-            alpha=rate.get("end", 0.0) / rate["start"],
-            warmup_target=rate["start"] if warmup else None,
-            warmup_steps=warmup,
-        )
-    try:
-        return keras.optimizers.get({"class_name": values["name"], "config": options})
-    except (TypeError, ValueError) as error:
-        raise UsageError(f"the optimizer of turn {turn!r} cannot be made: {error}") from error
+    values = {**preset, **changed}
+    decided: dict[str, Any] = {}
+    if "image_shape" in {field.name for field in dataclasses.fields(config_class)}:
+        decided["image_shape"] = [int(n) for n in data.fields["image"].shape[1:]]
+    if values.get("classes"):
+        data.require("label")
+        decided["classes"] = len(data.info.class_names)
+    for key in decided.keys() & changed.keys():
+        asked = changed[key]
+        if (list(asked) if isinstance(asked, tuple) else asked) != decided[key]:
+            raise UsageError(
+                f"{key}={asked!r}: the data decides it, and {data.spec} has {decided[key]}."
+                + (" Another size: --image-size." if key == "image_shape" else "")
+            )
+    return values | decided
 
 
 def train(
@@ -301,52 +292,68 @@ def train(
     if resolved.batch_size % replicas:
         raise UsageError(f"--batch-size {resolved.batch_size} does not divide among {replicas} devices.")
     run = _choose_run(resolved, Path(run_dir) if run_dir else None, runs_dir(runs), new)
+    begins_with = None
+    if resolved.settings["init_from"] and not checkpoints.steps(run.checkpoints):
+        found = registry.resolve(resolved.settings["init_from"], runs_dir(runs))
+        begins_with = export_unfinished(Run(found.path)) if found.unfinished else found.path
     if dry_run:
         _describe(resolved, run)
         return None
     with run.held(), policy(resolved.settings["precision"]):
         try:
-            return _train(resolved, run, devices, progress)
+            return _train(resolved, run, devices, progress, begins_with)
         except tf.errors.ResourceExhaustedError as error:
             raise _out_of_memory(resolved, devices) from error
 
 
-def _train(plan: Plan, run: Run, strategy: tf.distribute.Strategy, progress: Progress) -> Run:
+def _train(
+    plan: Plan, run: Run, strategy: tf.distribute.Strategy, progress: Progress, begins_with: Path | None
+) -> Run:
     found = checkpoints.newest(run.checkpoints, plan.model) if run.checkpoints.exists() else None
     state = State()
     if found:
         fields = {field.name for field in dataclasses.fields(State)}
         state = State(**{key: value for key, value in found[1].items() if key in fields})
-    done = state.step >= plan.steps or state.ended
+    if state.step > plan.steps:
+        raise UsageError(
+            f"{run.path} has done {state.step} steps already, and {plan.steps} were asked for.\n"
+            "Ask for at least as many, or start another run with --new."
+        )
+    done = state.step == plan.steps or state.ended
     if done and run.saved_model and run.record["status"] == "finished":
         progress.message(f"{run.path} is finished: {_result_line(run)}")
         return run
-    run.update(
-        **{
-            key: plan.settings[key]
-            for key in ("model", "preset", "config", "seed", "batch_size", "optimizers")
-        },
-        dataset=plan.settings["dataset"],
-        settings=plan.settings,
-        steps=plan.steps,
-        epochs=plan.steps / plan.steps_per_epoch,
-        status="running",
-        command=shlex.join(["gmzoo", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "gmzoo" else None,
-        versions=versions(),
-        started=run.record["started"] if (run.path / "run.json").exists() else _now(),
-    )
     with strategy.scope():
         model = build(plan)
-        first = next(iter(datasets.batches(plan.train, min(len(plan.train), FIRST_EXAMPLES), seed=plan.seed)))
         if found:
             checkpoints.assign(model.state(), found[0])
             progress.message(f"resuming {run.path} at step {state.step} of {plan.steps}")
-        elif plan.settings["init_from"]:
-            _init_from(model, plan.settings["init_from"], run.path.parent)
         else:
-            model.begin(first)
-    _fit(plan, run, model, state, progress)
-    metrics = _finish(plan, run, model)
+            _begin(plan, model)
+            if begins_with:
+                _init_from(model, begins_with)
+    if told := plan.train.coarsened(model.levels):
+        log.info(told)
+    exists = (run.path / "run.json").exists()
+    run.update(
+        **plan.settings,
+        **plan.source,
+        **({"init_from_path": str(begins_with)} if begins_with else {}),
+        steps=plan.steps,
+        epochs=plan.steps / plan.steps_per_epoch,
+        status="running",
+        step=state.step,
+        command=shlex.join(["gmzoo", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "gmzoo" else None,
+        versions=versions(),
+        started=run.record["started"] if exists else _now(),
+    )
+    try:
+        _fit(plan, run, model, state, progress)
+        metrics = _finish(plan, run, model, state)
+    except (Stopped, ZooError):
+        with contextlib.suppress(OSError):  # a full disk, which was told already
+            run.update(status="stopped", seconds=state.seconds, step=state.step)
+        raise
     run.update(status="finished", result=metrics, seconds=state.seconds, step=state.step, finished=_now())
     progress.finish({key: value["value"] for key, value in metrics.items()})
     return run
@@ -354,8 +361,12 @@ def _train(plan: Plan, run: Run, strategy: tf.distribute.Strategy, progress: Pro
 
 def build(plan: Plan) -> GenerativeModel:
     """The model of a plan, compiled, with fresh weights that are a function of the seed."""
-    keras.utils.set_random_seed(plan.seed)
-    model = registry.model_class(plan.model)(plan.config)
+    before = random.getstate()
+    random.seed(plan.seed)  # Keras' initializers take their seeds from Python's generator
+    try:
+        model = registry.model_class(plan.model)(plan.config)
+    finally:
+        random.setstate(before)
     half = plan.settings["precision"] == "mixed_float16"
     made = {
         turn: make_optimizer(turn, values, plan.steps) for turn, values in plan.settings["optimizers"].items()
@@ -369,23 +380,35 @@ def build(plan: Plan) -> GenerativeModel:
     return model
 
 
+def _begin(plan: Plan, model: GenerativeModel) -> None:
+    """Lets a model that wants to see data first see some."""
+    if type(model).begin is not GenerativeModel.begin:
+        examples = min(len(plan.train), FIRST_EXAMPLES)
+        model.begin(next(iter(datasets.batches(plan.train, examples, seed=plan.seed, steps=1))))
+
+
+def _statistics_batches(plan: Plan) -> Iterable[Batch]:
+    """What `evaluation_weights` measures BatchNorm's statistics on; it can be read again and again."""
+    return datasets.batches(plan.train, plan.batch_size, seed=plan.seed, steps=STATISTICS_BATCHES)
+
+
 def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: Progress) -> None:
     events = Log(run, state.step)
-    batch = next(iter(datasets.batches(plan.train, plan.batch_size, seed=plan.seed, steps=1)))
-    recorder = Recorder(state, events, progress, plan.steps_per_epoch)
+    batches = _statistics_batches(plan)
+    recorder = Recorder(state, events, progress, plan.steps_per_epoch, tells_epochs=plan.validation is None)
     callbacks: list[keras.callbacks.Callback] = [recorder]
     if plan.validation is not None:
         patience = plan.settings["patience"]
         size = min(VALIDATION_BATCH, len(plan.validation))
-        callbacks.append(Validator(state, events, progress, run, plan.validation, batch, size, patience))
+        callbacks.append(Validator(state, events, progress, run, plan.validation, batches, size, patience))
     if sampled(model):
-        callbacks.append(Painter(state, events, run, batch))
-    checkpointer = Checkpointer(state, run, recorder)
+        callbacks.append(Painter(state, events, run, batches))
+    checkpointer = Checkpointer(state, run, recorder, plan.steps)
     callbacks.append(checkpointer)
     title = f"{plan.model} ({plan.preset}) on {plan.train.spec}"
     progress.start(plan.steps, state.step, plan.batch_size, title)
     try:
-        with checkpointer:
+        with signals(checkpointer.heard):
             while state.step < plan.steps and not state.ended:
                 epoch, position = divmod(state.step, plan.steps_per_epoch)
                 count = min(plan.steps_per_epoch - position, plan.steps - state.step)
@@ -401,26 +424,36 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
                     verbose=0,
                     callbacks=callbacks,
                 )
-    except (Stopped, ZooError):
-        run.update(status="stopped", seconds=state.seconds, step=state.step)
-        raise
+        checkpointer.stop_if_asked()
     finally:
         events.close()
 
 
-def _finish(plan: Plan, run: Run, model: GenerativeModel) -> dict[str, Any]:
-    """Takes the weights that count, scores them on the test split, draws, and exports."""
+def _finish(plan: Plan, run: Run, model: GenerativeModel, state: State) -> dict[str, Any]:
+    """Takes the weights that count, scores them on the test split, draws, and exports.
+
+    A signal is obeyed at once: nothing is lost, the same command does this part again.
+    """
+
+    def stop(signum: int, frame: types.FrameType | None) -> None:
+        raise Stopped(signum, state.step)
+
     metrics: dict[str, Any] = {}
-    batch = next(iter(datasets.batches(plan.train, plan.batch_size, seed=plan.seed, steps=1)))
-    with model.evaluation_weights(batch):
-        if plan.validation is not None:
-            arrays, _ = checkpoints.read(best_weights(run))
-            checkpoints.assign(model.weights_by_name(), arrays)
-            metrics = measure(model, _split(plan, "test"))
+    with signals(stop), model.evaluation_weights(_statistics_batches(plan)), full_precision(model):
+        if plan.test is not None:
+            _take_best(run, model)
+            metrics = measure(model, plan.test)
         draw_results(run)
-        path = run.path / "saved_model" / str(int(run.saved_model.name) + 1 if run.saved_model else 1)
-        export(model, path, card(plan, run, model, metrics))
+        export(model, next_version(run.path / "saved_model"), card(plan, run, model, metrics))
     return metrics
+
+
+def _take_best(run: Run, model: GenerativeModel) -> None:
+    """Sets the weights that were best on validation; the present ones stay where those cannot be read."""
+    try:
+        checkpoints.assign(model.weights_by_name(), checkpoints.read(best_weights(run))[0])
+    except ZooError as error:
+        log.warning("%s The weights of the last step are taken instead of the best ones.", error)
 
 
 def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
@@ -433,11 +466,6 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
     return {**elbo, **summary(tighter, model, data, f"iwae_{IMPORTANCE_SAMPLES}", "bound")}
 
 
-def _split(plan: Plan, split: str) -> datasets.Data:
-    chosen = plan.settings["dataset"]
-    return datasets.load(chosen["spec"], split, image_size=chosen["image_size"], limit=chosen["limit"])
-
-
 def export_unfinished(run: Run) -> Path:
     """Exports what an unfinished run has reached: its best weights on validation, else its newest checkpoint.
 
@@ -448,14 +476,14 @@ def export_unfinished(run: Run) -> Path:
         ZooError: the run has no checkpoint yet.
     """
     record = run.record
-    settings = record["settings"]
     found = checkpoints.newest(run.checkpoints, record["model"])
     if found is None:
-        raise ZooError(f"{run.path} has no checkpoint yet. Go on with it: {record['command']}")
+        go_on = f" Go on with it: {record['command']}" if record["command"] else ""
+        raise ZooError(f"{run.path} has no checkpoint yet.{go_on}")
     arrays, meta = found
     path = run.path / "unfinished" / str(meta["step"])
     if not path.exists():
-        chosen = settings["dataset"]
+        chosen = record["dataset"]
         resolved = plan(
             record["model"],
             preset=record["preset"],
@@ -463,20 +491,21 @@ def export_unfinished(run: Run) -> Path:
             image_size=chosen["image_size"],
             limit=chosen["limit"],
             steps=record["steps"],
-            batch_size=settings["batch_size"],
-            seed=settings["seed"],
-            settings=_settings_of(settings),
+            batch_size=record["batch_size"],
+            seed=record["seed"],
+            precision=record["precision"],
+            jit=record["jit"],
+            settings=_settings_of(record),
+            data_dir=record["data_dir"],
+            skip_bad=record["skip_bad"],
         )
-        with policy(settings["precision"]):
+        with policy(record["precision"]):
             model = build(resolved)
             checkpoints.assign(model.state(), arrays)
-            batch = next(
-                iter(datasets.batches(resolved.train, resolved.batch_size, seed=resolved.seed, steps=1))
-            )
-            with model.evaluation_weights(batch):
+            with model.evaluation_weights(_statistics_batches(resolved)), full_precision(model):
                 if best_weights(run).exists():
-                    checkpoints.assign(model.weights_by_name(), checkpoints.read(best_weights(run))[0])
-                export(model, path, card(resolved, run, model, {}))
+                    _take_best(run, model)
+                export(model, path, card(resolved, run, model, {}, unfinished=True))
     log.info(
         "%s is unfinished: using what it had reached at step %d of %d",
         run.path,
@@ -486,22 +515,22 @@ def export_unfinished(run: Run) -> Path:
     return path
 
 
-def _settings_of(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
     """The options that give a run's config and optimizers again."""
     tuned = {
         f"{turn}.{key}": value
-        for turn, values in settings["optimizers"].items()
+        for turn, values in record["optimizers"].items()
         for key, value in values.items()
-        if key != "name"
     }
-    return {**settings["config"], **tuned}
+    return {**record["config"], **tuned}
 
 
-def card(plan: Plan, run: Run, model: GenerativeModel, metrics: Mapping[str, Any]) -> dict[str, Any]:
+def card(
+    plan: Plan, run: Run, model: GenerativeModel, metrics: Mapping[str, Any], unfinished: bool = False
+) -> dict[str, Any]:
     """What a model card says of a run."""
     info = plan.train.info
     return {
-        "schema": 1,
         "model": plan.model,
         "preset": plan.preset,
         **registry.card(plan.model),
@@ -515,8 +544,12 @@ def card(plan: Plan, run: Run, model: GenerativeModel, metrics: Mapping[str, Any
         "seed": plan.seed,
         "batch_size": plan.batch_size,
         "steps": plan.steps,
+        "step": int(np.asarray(model.step)),  # of these weights
+        "unfinished": unfinished,
+        **{key: plan.settings[key] for key in ("optimizers", "averages", "precision", "init_from")},
         "command": run.record["command"],
         "versions": run.record["versions"],
+        "levels": model.levels,  # of the scored values
         "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
         "metrics": dict(metrics),
     }
@@ -527,7 +560,7 @@ def _choose_run(plan: Plan, given: Path | None, folder: Path, new: bool) -> Run:
     if given is not None:
         run = Run(given)
         if not (given / "run.json").exists():
-            if given.exists() and any(given.iterdir()):
+            if given.exists() and any(path.name != LOCK for path in given.iterdir()):
                 raise UsageError(f"{given} is not empty and holds no run. Choose another --run-dir.")
             return run
         if differing := differences(plan, run):
@@ -555,7 +588,7 @@ def differences(plan: Plan, run: Run) -> list[str]:
     record = run.record
     if record.get("model") != plan.model:
         return [f"model: {record.get('model')} -> {plan.model}"]
-    theirs, ours = _flat(record["settings"]), _flat(plan.settings)
+    theirs, ours = _flat({key: record.get(key) for key in plan.settings}), _flat(plan.settings)
     found = [
         f"{key}: {theirs.get(key)} -> {ours.get(key)}"
         for key in sorted({*theirs, *ours})
@@ -572,21 +605,20 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     return {prefix[:-1]: list(value) if isinstance(value, tuple) else value}
 
 
-def _init_from(model: GenerativeModel, source: str, folder: Path) -> None:
-    """Takes the weights of another model wherever name and shape agree."""
-    resolved = registry.resolve(source, folder)
-    arrays = saved_weights(resolved.path)
+def _init_from(model: GenerativeModel, source: Path) -> None:
+    """Takes the weights of a SavedModel wherever name and shape agree."""
+    arrays = saved_weights(source)
     ours = model.weights_by_name()
     taken = [
         key
         for key, variable in ours.items()
-        if key in arrays and arrays[key].shape == tuple(variable.shape) and not key.endswith("_step")
+        if variable is not model.step and key in arrays and arrays[key].shape == tuple(variable.shape)
     ]
     if not taken:
-        raise UsageError(f"--init-from {source}: no weight there fits this model.")
+        raise UsageError(f"--init-from: no weight of {source} fits this model.")
     for key in taken:
         ours[key].assign(arrays[key])
-    log.info("%d of %d weights taken from %s", len(taken), len(ours), resolved.path)
+    log.info("%d of %d weights taken from %s", len(taken), len(ours), source)
 
 
 def make_strategy(strategy: Strategy) -> tf.distribute.Strategy:

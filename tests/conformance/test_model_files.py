@@ -7,7 +7,7 @@ import pytest
 from zoo import registry
 from zoo.base import VERBS, ExactLikelihood, LikelihoodBound, configure
 from zoo.data import CATALOGUE
-from zoo.training import make_optimizer
+from zoo.schedules import make_optimizer
 
 MODELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()]
 PRESETS = [

@@ -64,6 +64,19 @@ class Data:
     def __len__(self) -> int:
         return len(next(iter(self.fields.values())))
 
+    def coarsened(self, levels: int | None) -> str | None:
+        """What to tell where a model scores values of fewer levels than the data has; None where it does not.
+
+        Args:
+            levels: of the scored values; None: they are not quantised.
+        """
+        if levels is None or self.info.levels is None or levels >= self.info.levels:
+            return None
+        to_two = "a pixel of half or more is 1: the likelihood is that of binary images"
+        to_more = f"they are rounded: the likelihood is that of values of {levels} levels"
+        told = to_two if levels == 2 else to_more
+        return f"{self.spec} has values of {self.info.levels} levels, the model {levels}; {told}."
+
     def require(self, *fields: str) -> None:
         """Checks that the data has all these fields.
 

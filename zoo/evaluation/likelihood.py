@@ -37,6 +37,16 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
     return score
 
 
+def loss_name(model: GenerativeModel) -> str:
+    """What a model with a likelihood or a bound on it minimises, in nats an example."""
+    return "nll" if isinstance(model, ExactLikelihood) else "negative_elbo"
+
+
+def validation_loss(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> float:
+    """The mean of what `loss_name` names, over `data`; of a bound it is an estimate by one draw a row."""
+    return -float(log_probs(score, model, data, batch_size).mean(dtype=np.float64))
+
+
 def log_probs(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> np.ndarray:
     """The score of every example of `data`, in order: float32 [N] nats."""
     scores = []
@@ -70,6 +80,7 @@ def summary(
         "n": n,
         "fingerprint": data.info.fingerprint,
         "seed": model.run_seed,
+        "levels": model.levels,
     }
     mean = float(np.mean(scores, dtype=np.float64))
     return {

@@ -4,15 +4,15 @@ Hidden state d of a row sees the dimensions before d:
 
     h_d = act(c + sum_{j < d} x_j W_j)        parameters_d = V_d h_d
 
-Where x_j = 0 the state does not change. A *run* is a stretch of dimensions over which a row's state stands
+Where x_j = 0 the state does not change. A *stretch* of dimensions is one over which a row's state stands
 still; it starts at the beginning of a block and after every x_j that is not 0. The kernel computes one state
-a run, not one a dimension: on binarized MNIST, where 13 % of the pixels are 1, a sixth of the work. It is
-exact for any real x: where no value is 0, every dimension is its own run.
+a stretch, not one a dimension: on binarized MNIST, where 13 % of the pixels are 1, a sixth of the work. It is
+exact for any real x: where no value is 0, every dimension is its own stretch.
 
 The dimensions are taken in blocks of T. Activations at the start of a block are carried to the next; inside a
-block all is matrix products over its R runs, so that a step of the loop keeps a CPU or GPU busy.
+block all is matrix products over its R stretches, so that a step of the loop keeps a CPU or GPU busy.
 
-Shapes: B rows, D dimensions, H hidden units, O parameters a dimension; T dimensions and R runs a block.
+Shapes: B rows, D dimensions, H hidden units, O parameters a dimension; T dimensions and R stretches a block.
 
 References:
     Larochelle, Murray: The Neural Autoregressive Distribution Estimator, AISTATS 2011, algorithm 1.
@@ -31,8 +31,8 @@ Memory = Literal["stored", "recomputed"]
 
 # Dimensions a block, measured: longer blocks waste products on states that a dimension does not see.
 BLOCK = 28
-# Blocks in work at the same time: the next one's runs are found while this one's products are computed.
-AT_ONCE = 2
+# Blocks in work at the same time: the next one's stretches are found while this one's products are computed.
+BLOCKS_AT_ONCE = 2
 # Dimensions a block in sampling, where the steps of a block are unrolled.
 SAMPLING_BLOCK = 14
 
@@ -42,18 +42,18 @@ ACTIVATIONS: dict[str, tuple[Callable[..., tf.Tensor], Callable[..., tf.Tensor]]
 }
 
 
-class Runs(NamedTuple):
-    """The runs of one block.
+class Stretches(NamedTuple):
+    """The stretches of one block.
 
     Attributes:
-        row: int32 [R], the row that a run belongs to, ascending.
-        before: [R, T], the row's values before the run, 0 from its start on.
-        run_of: int32 [B, T], the run that each dimension of each row lies in.
+        row: int32 [R], the row that a stretch belongs to, ascending.
+        before: [R, T], the row's values before the stretch, 0 from its start on.
+        stretch_of: int32 [B, T], the stretch that each dimension of each row lies in.
     """
 
     row: tf.Tensor
     before: tf.Tensor
-    run_of: tf.Tensor
+    stretch_of: tf.Tensor
 
 
 def conditionals(
@@ -79,8 +79,8 @@ def conditionals(
         activation: of the hidden states.
         memory: what is kept for the gradient: "stored" keeps every hidden state, at most B D H numbers;
             "recomputed" keeps the activations at the start of each block, B D H / T numbers, and computes the
-            states again, at most B T H numbers for each of the `AT_ONCE` blocks in work.
-        fixed_shapes: makes every dimension its own run, for XLA, whose shapes cannot depend on values.
+            states again, at most B T H numbers for each of the `BLOCKS_AT_ONCE` blocks in work.
+        fixed_shapes: makes every dimension its own stretch, for XLA, whose shapes cannot depend on values.
         block: T; D need not be a multiple of it.
 
     Returns:
@@ -92,20 +92,20 @@ def conditionals(
     blocks = -(-D // T)
     rows = tf.shape(x)[0]
 
-    def runs(x_block: tf.Tensor) -> Runs:
+    def stretches(x_block: tf.Tensor) -> Stretches:
         if fixed_shapes:
-            run_of = tf.reshape(tf.range(rows * T), (rows, T))
-            row, first = tf.reshape(run_of // T, (-1,)), tf.reshape(run_of % T, (-1,))
+            stretch_of = tf.reshape(tf.range(rows * T), (rows, T))
+            row, first = tf.reshape(stretch_of // T, (-1,)), tf.reshape(stretch_of % T, (-1,))
         else:
             starts = tf.concat([tf.ones((rows, 1), tf.bool), x_block[:, :-1] != 0], 1)
-            run_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(starts, (-1,)), tf.int32)) - 1, (rows, T))
+            stretch_of = tf.reshape(tf.cumsum(tf.cast(tf.reshape(starts, (-1,)), tf.int32)) - 1, (rows, T))
             row, first = tf.unstack(tf.cast(tf.where(starts), tf.int32), axis=1)
         seen = tf.range(T) < first[:, None]
-        return Runs(row, tf.where(seen, tf.gather(x_block, row), 0.0), run_of)
+        return Stretches(row, tf.where(seen, tf.gather(x_block, row), 0.0), stretch_of)
 
-    def states(start: tf.Tensor, W_block: tf.Tensor, run: Runs) -> tf.Tensor:
+    def states(start: tf.Tensor, W_block: tf.Tensor, stretch: Stretches) -> tf.Tensor:
         """Hidden states [R, H] from the activations at the block's start [B, H]."""
-        return act(tf.gather(start, run.row) + run.before @ W_block)
+        return act(tf.gather(start, stretch.row) + stretch.before @ W_block)
 
     @tf.custom_gradient
     def kernel(x: tf.Tensor, W: tf.Tensor, c: tf.Tensor, V: tf.Tensor):
@@ -115,10 +115,12 @@ def conditionals(
 
         def forward(index, start, kept, parameters):
             x_block, W_block = x_blocks[index], W_blocks[index]
-            run = runs(x_block)
-            h = states(start, W_block, run)
+            stretch = stretches(x_block)
+            h = states(start, W_block, stretch)
             every = tf.matmul(h, tf.reshape(V_blocks[index], (T * outputs, H)), transpose_b=True)  # [R, T O]
-            chosen = tf.gather(tf.reshape(every, (-1, outputs)), run.run_of * T + tf.range(T))  # [B, T, O]
+            chosen = tf.gather(
+                tf.reshape(every, (-1, outputs)), stretch.stretch_of * T + tf.range(T)
+            )  # [B, T, O]
             kept = kept.write(index, h if memory == "stored" else start)
             return index + 1, start + x_block @ W_block, kept, parameters.write(index, chosen)
 
@@ -131,7 +133,7 @@ def conditionals(
             lambda index, *_: index < blocks,
             forward,
             (0, start, kept, parameters),
-            parallel_iterations=AT_ONCE,
+            parallel_iterations=BLOCKS_AT_ONCE,
         )
         joined = tf.reshape(tf.transpose(parameters.stack(), (1, 0, 2, 3)), (rows, blocks * T, outputs))
 
@@ -140,12 +142,14 @@ def conditionals(
 
             def backward(index, later, W_gradient, V_gradient):
                 x_block, W_block = x_blocks[index], W_blocks[index]
-                run = runs(x_block)
+                stretch = stretches(x_block)
                 h = kept.read(index)
                 if memory == "recomputed":
-                    h = states(h, W_block, run)
-                here = tf.gather(run.run_of, run.row) == tf.range(tf.shape(run.row)[0])[:, None]  # [R, T]
-                own = tf.where(here[:, :, None], tf.gather(upstream_blocks[index], run.row), 0.0)
+                    h = states(h, W_block, stretch)
+                here = (
+                    tf.gather(stretch.stretch_of, stretch.row) == tf.range(tf.shape(stretch.row)[0])[:, None]
+                )  # [R, T]
+                own = tf.where(here[:, :, None], tf.gather(upstream_blocks[index], stretch.row), 0.0)
                 own = tf.reshape(own, (-1, T * outputs))
                 a_gradient = act_gradient(h, own @ tf.reshape(V_blocks[index], (T * outputs, H)))  # [R, H]
                 V_gradient = V_gradient.write(
@@ -153,13 +157,13 @@ def conditionals(
                 )
                 W_gradient = W_gradient.write(
                     index,
-                    tf.matmul(run.before, a_gradient, transpose_a=True)
+                    tf.matmul(stretch.before, a_gradient, transpose_a=True)
                     + tf.matmul(x_block, later, transpose_a=True),
                 )
                 if fixed_shapes:
                     here_sum = tf.reduce_sum(tf.reshape(a_gradient, (rows, T, H)), 1)
                 else:
-                    here_sum = tf.math.segment_sum(a_gradient, run.row)
+                    here_sum = tf.math.segment_sum(a_gradient, stretch.row)
                 return index - 1, later + here_sum, W_gradient, V_gradient
 
             # `later` [B, H]: the gradient of the activations summed over all blocks after this one.
@@ -172,7 +176,7 @@ def conditionals(
                     tf.TensorArray(x.dtype, blocks, element_shape=(T, H)),
                     tf.TensorArray(x.dtype, blocks, element_shape=(T, outputs, H)),
                 ),
-                parallel_iterations=AT_ONCE,
+                parallel_iterations=BLOCKS_AT_ONCE,
             )
             return (
                 None,

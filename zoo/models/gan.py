@@ -34,6 +34,8 @@ CARD = {
     "capabilities": ["sample", "decode", "interpolate"],
     "paper": "Goodfellow et al. 2014, arXiv 1406.2661",
     "summary": "a generator and a discriminator of fully connected layers",
+    "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
+    "Fully connected layers know nothing of neighbouring pixels: samples are noisy, and small.",
     "default": "glyphs",
 }
 
@@ -119,7 +121,7 @@ class GAN(GenerativeModel, Decodes):
         super().__init__(config)
         size = math.prod(config.image_shape)
         small = keras.initializers.RandomUniform(-0.05, 0.05)
-        self.painter = keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32")
+        self.generator_output = keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32")
         self.generator = keras.Sequential(
             [
                 keras.Input((config.code_size,)),
@@ -127,19 +129,19 @@ class GAN(GenerativeModel, Decodes):
                     keras.layers.Dense(units, "relu", kernel_initializer=small)
                     for units in config.generator_units
                 ),
-                self.painter,
+                self.generator_output,
                 keras.layers.Reshape(config.image_shape),
             ],
             name="generator",
         )
         smaller = keras.initializers.RandomUniform(-0.005, 0.005)
         self.maxouts = [Maxout(units, config.pieces, smaller) for units in config.discriminator_units]
-        self.judge = keras.layers.Dense(1, kernel_initializer=smaller, dtype="float32")
+        self.discriminator_output = keras.layers.Dense(1, kernel_initializer=smaller, dtype="float32")
         width = size
         for layer in self.maxouts:
             layer.build((None, width))
             width = layer.units
-        self.judge.build((None, width))
+        self.discriminator_output.build((None, width))
 
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
@@ -147,7 +149,7 @@ class GAN(GenerativeModel, Decodes):
     def begin(self, batch: Batch) -> None:
         """The generator starts at the data's brightness, pixel by pixel, as in the authors' code."""
         mean = tf.clip_by_value(tf.reduce_mean(batch["image"], 0), 0.01, 0.99)
-        self.painter.bias.assign(tf.reshape(tf.math.log(mean / (1.0 - mean)), (-1,)))
+        self.generator_output.bias.assign(tf.reshape(tf.math.log(mean / (1.0 - mean)), (-1,)))
 
     def discriminate(self, image: tf.Tensor, noise: Noise | None = None, purpose: str = "") -> tf.Tensor:
         """Logits [B] that images [B, H, W, C] are real; with dropout where there is noise."""
@@ -156,12 +158,13 @@ class GAN(GenerativeModel, Decodes):
         for index, layer in enumerate(self.maxouts):
             x = layer(dropout(x, keep, noise, f"{purpose}/{index}"))
             keep = self.config.keep_hidden
-        return self.judge(dropout(x, keep, noise, f"{purpose}/last"))[:, 0]
+        return self.discriminator_output(dropout(x, keep, noise, f"{purpose}/last"))[:, 0]
 
     def turns(self) -> list[Turn]:
-        critic = [v for layer in [*self.maxouts, self.judge] for v in layer.trainable_variables]
+        layers = [*self.maxouts, self.discriminator_output]
+        discriminator = [variable for layer in layers for variable in layer.trainable_variables]
         return [
-            Turn("discriminator", critic, self.discriminator_objective),
+            Turn("discriminator", discriminator, self.discriminator_objective),
             Turn(
                 "generator", self.generator.trainable_variables, self.generator_objective, through_shared=True
             ),

@@ -37,6 +37,8 @@ CARD = {
     "capabilities": ["sample", "sample_with", "score"],
     "paper": "Uria et al. 2016, arXiv 1605.02226",
     "summary": "one conditional a pixel from a hidden layer that all share",
+    "limits": "Knows binary images only: a pixel of half or more is 1. It samples one pixel after another, "
+    "and has no code to encode into or to interpolate between.",
     "default": "digits",
 }
 
@@ -119,6 +121,8 @@ class Config:
 @final
 class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions):
     """NADE for binary images: a pixel of half or more is 1."""
+
+    levels = 2
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)

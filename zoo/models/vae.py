@@ -34,6 +34,8 @@ CARD = {
     "capabilities": ["sample", "score", "encode", "decode", "reconstruct", "interpolate"],
     "paper": "Kingma and Welling 2013, arXiv 1312.6114",
     "summary": "an encoder and a decoder trained on a bound of the likelihood",
+    "limits": "Knows binary images only: a pixel of half or more is 1, and samples are probabilities, not "
+    "draws. Its figures are lower bounds, not to be ranked beside exact ones. Samples are smoother than data.",
     "default": "glyphs",
 }
 
@@ -163,6 +165,8 @@ def kl_to_prior(mean: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
 class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
     """The variational autoencoder with a Bernoulli decoder: a pixel of half or more is 1."""
 
+    levels = 2
+
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.encoder = make_encoder(config)
@@ -187,14 +191,14 @@ class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
         """log p(x|z) for one draw of z, and KL(q || prior) in closed form (appendix B); nats, each [B]."""
         posterior = self.encode(x)
         mean, scale = posterior.mean(), posterior.stddev()
-        code = mean + scale * noise.normal("code", (self.config.code_size,))
+        code = mean + scale * noise.normal("posterior", (self.config.code_size,))
         reconstruction = diagonal(bernoulli(self.decoder(code))).log_prob(self.quantise(x))
         return reconstruction, kl_to_prior(mean, scale)
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         reconstruction, divergence = (tf.reduce_mean(term) for term in self.terms(batch["image"], noise))
         loss = divergence - reconstruction
-        return loss, {"loss": loss, "reconstruction": -reconstruction, "kl": divergence}
+        return loss, {"negative_elbo": loss, "reconstruction": -reconstruction, "kl": divergence}
 
     def elbo(self, x: tf.Tensor, noise: Noise) -> tf.Tensor:
         reconstruction, divergence = self.terms(x, noise)
@@ -202,7 +206,7 @@ class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
 
     def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:
         posterior = self.encode(x)
-        draws = noise.normal("code", (samples, self.config.code_size))  # [B, S, d]
+        draws = noise.normal("posterior", (samples, self.config.code_size))  # [B, S, d]
         code = posterior.mean()[:, None] + posterior.stddev()[:, None] * draws
         log_q = tf.reduce_sum(-0.5 * draws**2 - tf.math.log(posterior.stddev())[:, None], -1)
         log_prior = tf.reduce_sum(-0.5 * code**2, -1)  # the constants of both Gaussians cancel
