@@ -1,4 +1,4 @@
-"""The adversarial losses on a world of few outcomes, where the best discriminator is known."""
+"""The adversarial losses on a world of few outcomes, where the best discriminator is known; and others."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.losses import cross_entropy, discriminator_loss, generator_loss
+from zoo.losses import class_cross_entropy, cross_entropy, discriminator_loss, generator_loss
 
 STATES = 6
 #: How often each of the states is seen, among the real and among the generated examples.
@@ -69,3 +69,39 @@ def test_smoothing_moves_the_best_real_logit_and_leaves_the_fake_side():
 def test_losses_of_certain_and_wrong_logits_are_finite_and_means():
     assert float(cross_entropy(tf.constant([-200.0, 200.0]), 1.0)) == pytest.approx(100.0)
     assert float(generator_loss(tf.constant([0.0, 0.0, 0.0]))) == pytest.approx(math.log(2), rel=1e-6)
+
+
+def test_class_cross_entropy_is_the_mean_over_the_labelled():
+    logits = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    label = np.array([2, -1, 0, 3, -1, 1], np.int32)
+    log_p = logits - np.logaddexp.reduce(logits, -1, keepdims=True)
+    rows = label >= 0
+    loss, accuracy = class_cross_entropy(tf.constant(logits), tf.constant(label))
+    assert loss.numpy() == pytest.approx(-log_p[rows, label[rows]].mean(), rel=1e-5)
+    assert accuracy.numpy() == pytest.approx((log_p[rows].argmax(-1) == label[rows]).mean())
+    smoothed, same = class_cross_entropy(tf.constant(logits), tf.constant(label), smoothing=0.2)
+    expected = -0.8 * log_p[rows, label[rows]].mean() - 0.2 * log_p[rows].mean()
+    assert smoothed.numpy() == pytest.approx(expected, rel=1e-5)
+    assert same.numpy() == accuracy.numpy()
+    assert [value.numpy() for value in class_cross_entropy(tf.constant(logits), -tf.ones(6, tf.int32))] == [
+        0,
+        0,
+    ]
+
+
+def test_replicas_with_fewer_labels_count_less():
+    logits = np.random.default_rng(1).normal(size=(6, 4)).astype(np.float32)
+    label = np.array([2, 1, 0, 3, -1, -1], np.int32)
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+
+    def half(context):
+        rows = slice(3 * context.replica_id_in_sync_group, 3 * context.replica_id_in_sync_group + 3)
+        return tf.constant(logits[rows]), tf.constant(label[rows])
+
+    parts = [strategy.experimental_distribute_values_from_function(lambda c, i=i: half(c)[i]) for i in (0, 1)]
+    losses = strategy.run(lambda x, y: class_cross_entropy(x, y)[0], parts)
+    mean = strategy.reduce(tf.distribute.ReduceOp.MEAN, losses, axis=None)
+    whole, _ = class_cross_entropy(tf.constant(logits), tf.constant(label))
+    assert mean.numpy() == pytest.approx(whole.numpy(), rel=1e-5)

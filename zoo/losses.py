@@ -1,4 +1,4 @@
-"""Adversarial losses on logits, each a mean over the batch."""
+"""Losses on logits, each a mean over the batch."""
 
 from __future__ import annotations
 
@@ -30,3 +30,33 @@ def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, smoothing: float = 0.0)
 def generator_loss(fake: tf.Tensor) -> tf.Tensor:
     """The non-saturating -E log D(G(z)), from logits [B] (arXiv 1406.2661, end of section 3)."""
     return cross_entropy(fake, 1.0)
+
+
+def class_cross_entropy(
+    logits: tf.Tensor, label: tf.Tensor, smoothing: float = 0.0
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean cross-entropy of labels, over the labelled examples of all replicas.
+
+    Args:
+        logits: [B, K].
+        label: int [B]; -1 where an example has none.
+        smoothing: this share of a label's weight goes to all classes alike (Szegedy et al., Rethinking the
+            Inception Architecture, arXiv 1512.00567, section 7).
+
+    Returns:
+        The loss in nats and the share of labels that are likeliest; both 0 where nothing is labelled.
+    """
+    logits, classes = tf.cast(logits, tf.float32), logits.shape[-1]
+    weight = tf.cast(label >= 0, tf.float32)
+    target = (1.0 - smoothing) * tf.one_hot(label, classes) + smoothing / classes  # [B, K]
+    loss = tf.nn.softmax_cross_entropy_with_logits(labels=target, logits=logits)
+    right = tf.cast(tf.argmax(logits, -1, label.dtype) == label, tf.float32)
+    count = tf.reduce_sum(weight)
+    context = tf.distribute.get_replica_context()
+    if context is not None and context.num_replicas_in_sync > 1:
+        # Each replica's share of the mean, so that the mean over replicas is that over all examples.
+        count = context.all_reduce(tf.distribute.ReduceOp.MEAN, count)
+    return (
+        tf.math.divide_no_nan(tf.reduce_sum(weight * loss), count),
+        tf.math.divide_no_nan(tf.reduce_sum(weight * right), count),
+    )

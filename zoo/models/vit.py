@@ -1,0 +1,278 @@
+"""ViT: a Transformer that reads an image as a sentence of patches and names its class.
+
+Idea: cut the image into squares, map each to a vector, add where it stood, put one learned vector, [class],
+before them, and let a plain Transformer encoder attend from each to each. What stands at the place of [class]
+in the end is the image's features; a linear map of it gives the logits. It is no generative model: the zoo
+measures generated images with its classes and features.
+
+Objective: the mean cross-entropy of the label, in nats, and of each attribute where the data has attributes.
+
+Reference: Dosovitskiy et al., An Image is Worth 16x16 Words, arXiv 2010.11929: equations 1 to 4; B/16 is in
+table 1.
+
+Shapes: B rows, H x W x C image, P x P pixels a patch, N patches, d width, K classes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import final
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.base import Batch, Describes, Encodes, GenerativeModel, Shared, Terms, Turn
+from zoo.errors import UsageError
+from zoo.layers.dropout import dropout
+from zoo.layers.transformer import Block, layer_norm
+from zoo.losses import class_cross_entropy
+from zoo.noise import Noise
+
+CARD = {
+    "title": "ViT",
+    "family": "classifier",
+    "likelihood": "none",
+    "capabilities": ["encode", "classify"],
+    "paper": "Dosovitskiy et al. 2020, arXiv 2010.11929",
+    "summary": "a Transformer over patches: classes, and features to measure others with",
+    "default": "digits",
+    "limits": "Knows the classes it was trained on, and names one of them whatever the image shows.",
+}
+
+PRESETS = {
+    "tiny": {
+        "config": {"patch": 4, "width": 8, "depth": 1, "heads": 2, "shift": 1},
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {"classifier": {"name": "adam", "learning_rate": 1e-3}},
+        "expect": "nothing: four steps, for tests",
+    },
+    "digits": {
+        "config": {
+            "patch": 2,
+            "width": 64,
+            "depth": 4,
+            "heads": 4,
+            "keep": 0.9,
+            "smoothing": 0.1,
+            "shift": 1,
+        },
+        "dataset": "digits",
+        "batch_size": 64,
+        "epochs": 100,
+        "optimizers": {
+            "classifier": {
+                "name": "adamw",
+                "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 0.0, "warmup": 100},
+                "weight_decay": 0.05,
+            }
+        },
+        "expect": "not measured yet; about 2 min on 2 cores",
+    },
+    "glyphs": {
+        "config": {"width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
+        "dataset": "glyphs",
+        "batch_size": 100,
+        "epochs": 5,
+        "optimizers": {
+            "classifier": {
+                "name": "adamw",
+                "learning_rate": {"schedule": "cosine", "start": 1.5e-3, "end": 0.0, "warmup": 300},
+                "weight_decay": 0.05,
+            }
+        },
+        "expect": "not measured yet; about 12 min on 2 cores",
+    },
+    "shapes": {
+        "config": {
+            "width": 96,
+            "depth": 4,
+            "heads": 4,
+            "smoothing": 0.1,
+            "shift": 1,
+            "attributes": [8, 8, 3, 5, 2],
+        },
+        "dataset": "shapes",
+        "batch_size": 100,
+        "epochs": 12,
+        "optimizers": {
+            "classifier": {
+                "name": "adamw",
+                "learning_rate": {"schedule": "cosine", "start": 1.5e-3, "end": 0.0, "warmup": 300},
+                "weight_decay": 0.05,
+            }
+        },
+        "expect": "not measured yet; about 15 min on 2 cores",
+    },
+    "mnist": {
+        "config": {"width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
+        "dataset": "mnist",
+        "batch_size": 100,
+        "epochs": 10,
+        "optimizers": {
+            "classifier": {
+                "name": "adamw",
+                "learning_rate": {"schedule": "cosine", "start": 1.5e-3, "end": 0.0, "warmup": 300},
+                "weight_decay": 0.05,
+            }
+        },
+        "expect": "not measured yet; about 24 min on 2 cores",
+    },
+    "paper": {
+        "config": {"patch": 16, "width": 768, "depth": 12, "heads": 12, "keep": 0.9, "classes": 1000},
+        "dataset": "folder:IMAGES",
+        "image_size": 224,
+        "batch_size": 4096,
+        "epochs": 300,
+        "optimizers": {
+            "classifier": {
+                "name": "adamw",
+                "learning_rate": {"schedule": "cosine", "start": 3e-3, "end": 0.0, "warmup": 10_000},
+                "weight_decay": 0.1,
+            }
+        },
+        "expect": "B/16: 86.6 M parameters for 1,000 classes at 224x224",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The network.
+
+    Attributes:
+        image_shape: (H, W, C).
+        classes: K, filled in from the data.
+        attributes: how many values each attribute has that is named too, filled in from the data; empty for
+            none.
+        patch: P, which divides H and W.
+        width: d.
+        depth: how many blocks.
+        heads: of each attention, a divisor of the width.
+        expansion: units of a block's network, in widths.
+        keep: the share of values that dropout keeps.
+        smoothing: this share of a label's weight goes to all classes alike (arXiv 1512.00567, section 7).
+        shift: in training images move by up to so many pixels, their edges repeated.
+    """
+
+    image_shape: tuple[int, int, int] = (28, 28, 1)
+    classes: int = 10
+    attributes: tuple[int, ...] = ()
+    patch: int = 4
+    width: int = 96
+    depth: int = 4
+    heads: int = 4
+    expansion: int = 4
+    keep: float = 1.0
+    smoothing: float = 0.0
+    shift: int = 0
+
+    def __post_init__(self) -> None:
+        sizes = (self.classes, self.patch, self.width, self.depth, self.heads, self.expansion)
+        if min(*sizes, *self.attributes) < 1 or self.shift < 0:
+            raise UsageError("all sizes of a vit must be at least 1, shift at least 0.")
+        if not (0 < self.keep <= 1 and 0 <= self.smoothing < 1):
+            raise UsageError("keep must be in (0, 1], smoothing in [0, 1).")
+        if self.width % self.heads:
+            raise UsageError(f"width={self.width} is not a multiple of heads={self.heads}.")
+        height, width, _ = self.image_shape
+        if height % self.patch or width % self.patch:
+            raise UsageError(
+                f"patches of {self.patch}x{self.patch} do not fill {height}x{width}: choose another --set "
+                "patch=P or --image-size."
+            )
+
+    @property
+    def patches(self) -> int:
+        """N."""
+        return (self.image_shape[0] // self.patch) * (self.image_shape[1] // self.patch)
+
+
+@final
+class ViT(GenerativeModel, Encodes, Describes):
+    """The Vision Transformer, with one linear map for the class and all attributes."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        width, small = config.width, keras.initializers.RandomNormal(0.0, 0.02)
+        self.embed = keras.layers.Dense(width, name="embed")
+        self.embed.build((None, config.patch**2 * config.image_shape[2]))
+        self.class_token = self.add_weight(shape=(1, 1, width), initializer=small, name="class_token")
+        self.positions = self.add_weight(
+            shape=(1, 1 + config.patches, width), initializer=small, name="positions"
+        )
+        self.blocks = [
+            Block(width, config.heads, config.expansion * width, keep=config.keep, name=f"block_{index}")
+            for index in range(config.depth)
+        ]
+        for block in self.blocks:
+            block.build()
+        self.norm = layer_norm(width, "norm")
+        self.head = keras.layers.Dense(config.classes + sum(config.attributes), name="head", dtype="float32")
+        self.head.build((None, width))
+
+    def example_shape(self) -> tuple[int, ...]:
+        return self.config.image_shape
+
+    def turns(self) -> list[Turn]:
+        return [Turn("classifier", self.trainable_variables, self.objective)]
+
+    def cut(self, image: tf.Tensor) -> tf.Tensor:
+        """Images [B, H, W, C] in [0, 1] -> patches [B, N, P * P * C] in [-1, 1]."""
+        (height, width, channels), size = self.config.image_shape, self.config.patch
+        apart = tf.reshape(image, (-1, height // size, size, width // size, size, channels))
+        patches = tf.transpose(apart, (0, 1, 3, 2, 4, 5))
+        return 2.0 * tf.reshape(patches, (-1, self.config.patches, size * size * channels)) - 1.0
+
+    def features(self, image: tf.Tensor, noise: Noise | None = None) -> tf.Tensor:
+        """[B, d]: what stands at the place of [class] in the end; `noise` is that of a training step."""
+        patches = self.embed(self.cut(image))
+        token = tf.broadcast_to(
+            tf.cast(self.class_token, patches.dtype), (tf.shape(patches)[0], 1, self.config.width)
+        )
+        x = tf.concat([token, patches], 1) + tf.cast(self.positions, patches.dtype)  # [B, 1 + N, d]
+        x = dropout(x, self.config.keep, noise, "embedding")
+        for block in self.blocks:
+            x, _ = block(x, noise=noise)
+        return self.norm(x[:, 0])
+
+    def logits(self, image: tf.Tensor, noise: Noise | None = None) -> list[tf.Tensor]:
+        """Of the class [B, K], then of each attribute's values."""
+        sizes = [self.config.classes, *self.config.attributes]
+        return tf.split(self.head(self.features(image, noise)), sizes, -1)
+
+    def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        label_logits, *attribute_logits = self.logits(self.shifted(batch["image"], noise), noise)
+        smoothing = self.config.smoothing
+        loss, accuracy = class_cross_entropy(label_logits, batch["label"], smoothing)
+        terms = {"loss": loss, "accuracy": accuracy}
+        for index, logits in enumerate(attribute_logits):
+            value = batch["attributes"][:, index]
+            attribute_loss, accuracy = class_cross_entropy(logits, value, smoothing)
+            terms[f"attribute_{index}_accuracy"] = accuracy
+            loss += attribute_loss
+        return loss, terms | {"loss": loss}
+
+    def shifted(self, image: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """Images [B, H, W, C], each moved by whole pixels, its edges repeated."""
+        most = self.config.shift
+        if not most:
+            return image
+        drawn = tf.cast(noise.uniform("shift", (2,)) * (2 * most + 1), tf.int32) - most  # [B, 2]
+        for axis in (0, 1):
+            size = self.config.image_shape[axis]
+            index = tf.clip_by_value(tf.range(size) + drawn[:, axis, None], 0, size - 1)  # [B, size]
+            image = tf.gather(image, index, axis=1 + axis, batch_dims=1)
+        return image
+
+    def classify(self, x: tf.Tensor) -> tf.Tensor:
+        return self.logits(x)[0]
+
+    def describe(self, x: tf.Tensor) -> list[tf.Tensor]:
+        return self.logits(x)[1:]
+
+    def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
+        """One point: features are a function of the image."""
+        return tfp.distributions.VectorDeterministic(tf.cast(self.features(x), tf.float32))
