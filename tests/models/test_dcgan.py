@@ -56,6 +56,28 @@ def test_only_the_papers_layers_are_normalised_and_none_has_a_bias():
     assert linear == []
 
 
+def test_a_hidden_layer_stands_behind_the_code_and_before_the_logit():
+    model = DCGAN(Config(image_shape=(8, 8, 1), code_size=5, width=4, hidden=7))
+    dense = [
+        tuple(layer.kernel.shape)
+        for network in (model.generator, model.discriminator)
+        for layer in network.layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    assert dense == [(5, 7), (7, 4 * 4 * 4), (4 * 4 * 4, 7), (7, 1)]
+
+
+def test_real_and_fake_images_share_no_batch_statistics():
+    model = game(hidden=6)
+    real, fake = (tf.random.stateless_normal((ROWS, 8, 8, 1), (seed, 2)) * (1 + seed) for seed in (1, 5))
+    together = model.discriminate({}, real, fake)
+    alone = [model.discriminator(image, training=True)[:, 0] for image in (real, fake)]
+    for a, b in zip(together, alone, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
+    mixed = model.discriminator(tf.concat([real, fake], 0), training=True)[:ROWS, 0]
+    assert np.abs(together[0] - mixed).max() > 1e-3
+
+
 @pytest.mark.parametrize(
     ("shape", "first"),
     [((28, 28, 1), (7, 7)), ((64, 64, 3), (4, 4)), ((32, 48, 3), (4, 6)), ((8, 8, 1), (4, 4))],
@@ -153,6 +175,6 @@ def test_a_label_changes_the_image_and_a_seed_draws_every_label():
 def test_the_discriminator_judges_an_image_by_its_label():
     model = game(classes=3)
     images = batch(model)
-    first = model.discriminate(images["image"], images)
-    second = model.discriminate(images["image"], {"label": (images["label"] + 1) % 3})
+    (first,) = model.discriminate(images, images["image"])
+    (second,) = model.discriminate({"label": (images["label"] + 1) % 3}, images["image"])
     assert float(tf.reduce_max(tf.abs(first - second))) > 1e-6
