@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import typing
 from collections.abc import Iterator
@@ -17,6 +18,8 @@ if typing.TYPE_CHECKING:
 
     from zoo.data import Data
     from zoo.sampling import LoadedModel
+
+log = logging.getLogger("gmzoo")
 
 UNITS = {
     "log_prob": "nats",
@@ -92,6 +95,9 @@ def command(
         _draw(data, columns["log_prob"], path)
     means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
     kind = "exact" if exact else "bound"
+    levels = loaded.card.get("levels")
+    if told := data.coarsened(levels):
+        log.info(told)
     if as_json:
         output.write_json(
             {
@@ -99,6 +105,7 @@ def command(
                 "source": data.spec,
                 "split": data.split,
                 "kind": kind,
+                "levels": levels,
                 "n": len(data),
                 # Bits are nats in other units: their mean says it all.
                 **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
@@ -116,6 +123,8 @@ def command(
         if each["standard_error"] is not None and not name.startswith("bits"):
             line += f" +- {each['standard_error']:.2g}"
         click.echo(f"{line} nats ({draws})" if name == "log_prob" else line)
+    if levels:
+        click.echo(f"{'levels':<{width}}  {levels}")
     click.echo(f"{'examples':<{width}}  {len(data):,} of {data.spec}, split {data.split}")
     click.echo(path)
 
@@ -162,7 +171,8 @@ def summary(values: list[float], unit: str) -> dict[str, Any]:
     import numpy as np
 
     n = len(values)
-    error = float(np.std(values, ddof=1)) / math.sqrt(n) if n > 1 else None
+    spread = n > 1 and np.isfinite(values).all()
+    error = float(np.std(values, ddof=1)) / math.sqrt(n) if spread else None
     return {"mean": float(np.mean(values)), "standard_error": error, "unit": unit}
 
 

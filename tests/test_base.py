@@ -144,6 +144,41 @@ def test_averages_of_constant_weights_stay():
         np.testing.assert_array_equal(model.w.numpy(), before)
 
 
+class Normalised(GenerativeModel):
+    """One weight on normalised data."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.norm = keras.layers.BatchNormalization(momentum=0.9, center=False, scale=False)
+        self.norm.build((None, 1))
+        self.w = keras.Variable(1.0, name="w")
+
+    def example_shape(self):
+        return (1,)
+
+    def turns(self):
+        return [Turn("only", [self.w], self.objective)]
+
+    def shared(self, batch, noise):
+        return {"normalised": self.norm(batch["image"], training=True)}
+
+    def objective(self, batch, shared, noise):
+        loss = tf.reduce_mean((self.w * shared["normalised"] - 1.0) ** 2)
+        return loss, {"loss": loss}
+
+
+def test_batch_statistics_for_averages_are_means_over_different_batches():
+    model = Normalised(Config())
+    model.compile({"only": "sgd"}, averages={"only": 0.9})
+    before = model.norm.moving_mean.numpy()
+    batches = [{"image": np.full((2, 1), value, np.float32)} for value in (1.0, 2.0, 6.0)]
+    with model.evaluation_weights(batches):
+        np.testing.assert_allclose(model.norm.moving_mean.numpy(), [3.0], rtol=1e-6)
+        model.norm(np.zeros((1, 1), np.float32), training=False)
+    np.testing.assert_array_equal(model.norm.moving_mean.numpy(), before)
+    assert model.norm.momentum == 0.9
+
+
 def test_state_holds_weights_optimizers_and_averages_under_stable_names():
     names = [list(triangle(averages={"third": 0.5}).state()) for _ in range(2)]
     assert names[0] == names[1]

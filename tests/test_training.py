@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from PIL import Image
 
 import zoo
 from zoo import callbacks, checkpoints, registry, training
@@ -89,6 +90,60 @@ def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(finished, tmp_path,
     assert_equal_runs(finished, resumed)
 
 
+@pytest.mark.parametrize("step", [11, 24])
+def test_a_signal_on_the_last_step_of_an_epoch_or_run_loses_no_validation(finished, tmp_path, step):
+    """24 steps of 11 an epoch: the end of an epoch, and the end of the run."""
+    options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped) as stopped:
+        zoo.train("vae", progress=StopAt(step, signal.SIGTERM), **options)
+    assert (stopped.value.code, stopped.value.step) == (143, step)
+    resumed = zoo.train("vae", **options)
+    assert_equal_runs(finished, resumed)
+    pictures = [sorted(path.name for path in run.path.glob("samples/*")) for run in (finished, resumed)]
+    assert pictures[0] == pictures[1]
+    assert resumed.record["result"] == finished.record["result"]
+
+
+def test_a_signal_while_an_epoch_is_validated_is_obeyed_when_it_is_saved(tmp_path, monkeypatch):
+    options = {"preset": "tiny", "steps": 3, "runs": tmp_path}
+    original = callbacks.Validator.on_epoch_end
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGINT)
+        return original(*arguments)
+
+    monkeypatch.setattr(callbacks.Validator, "on_epoch_end", interrupted)
+    with pytest.raises(callbacks.Stopped) as stopped:
+        zoo.train("vae", **options)
+    assert (stopped.value.code, stopped.value.step) == (130, 3)
+    monkeypatch.undo()
+    assert zoo.train("vae", **options).status == "finished"
+
+
+def test_a_signal_while_the_result_is_measured_stops_at_once_and_the_run_can_be_finished(
+    tmp_path, monkeypatch
+):
+    options = {"preset": "tiny", "steps": 3, "runs": tmp_path}
+    original = training.measure
+    monkeypatch.setattr(training, "measure", lambda *_: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(callbacks.Stopped) as stopped:
+        zoo.train("vae", **options)
+    assert stopped.value.code == 143
+    monkeypatch.setattr(training, "measure", original)
+    run = zoo.train("vae", **options)
+    assert run.saved_model.name == "1"
+
+
+def test_a_run_whose_best_weights_are_lost_can_be_finished(tmp_path, caplog):
+    options = {"preset": "tiny", "steps": 3, "runs": tmp_path}
+    run = zoo.train("vae", **options)
+    callbacks.best_weights(run).write_bytes(b"nothing")
+    run.update(status="stopped")
+    assert zoo.train("vae", **options).status == "finished"
+    assert "best.npz is damaged" in caplog.text
+    assert "The weights of the last step are taken" in caplog.text
+
+
 def test_a_finished_run_is_told_and_may_grow(tmp_path, caplog):
     caplog.set_level(logging.INFO, "gmzoo")
     options = {"preset": "tiny", "batch_size": 128, "runs": tmp_path}
@@ -98,7 +153,98 @@ def test_a_finished_run_is_told_and_may_grow(tmp_path, caplog):
     assert "is finished" in caplog.text
     longer = zoo.train("vae", steps=9, **options)
     assert (longer.path, longer.record["step"]) == (short.path, 9)
+    with pytest.raises(UsageError, match="has done 9 steps already, and 5 were asked for"):
+        zoo.train("vae", steps=5, **options)
     assert longer.saved_model.name == "2"  # a version is never replaced
+
+
+def own_images(folder: Path, splits: tuple[str, ...]) -> str:
+    """A folder of random images in folders for these splits."""
+    for split in splits:
+        (folder / split).mkdir(parents=True)
+        for index in range(12):
+            pixels = np.random.default_rng([len(split), index]).integers(0, 256, (8, 8), np.uint8)
+            Image.fromarray(pixels).save(folder / split / f"{index}.png")
+    return f"folder:{folder}"
+
+
+def test_the_test_split_is_read_as_the_training_data_was(tmp_path):
+    spec = own_images(tmp_path / "images", ("train", "test"))
+    (tmp_path / "images/test/broken.png").write_bytes(b"no picture")
+    options = {
+        "preset": "tiny", "dataset": spec, "image_size": 8, "batch_size": 4, "steps": 3, "skip_bad": True,
+        "data_dir": str(tmp_path / "prepared"), "runs": tmp_path / "runs",
+    }  # fmt: skip
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("vae", progress=StopAt(2, signal.SIGTERM), **options)
+    (run,) = all_runs(tmp_path / "runs")
+    assert zoo.load(run.path).sample([0]).shape == (1, 8, 8, 1)
+    run = zoo.train("vae", **options)
+    assert run.record["result"]["elbo"]["receipt"]["n"] == 12
+
+
+def test_a_validation_split_without_a_test_split_is_taken_for_it(tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    spec = own_images(tmp_path / "images", ("train", "val"))
+    run = zoo.train(
+        "vae", preset="tiny", dataset=spec, image_size=8, batch_size=4, steps=2, runs=tmp_path / "runs",
+        data_dir=str(tmp_path / "prepared"),
+    )  # fmt: skip
+    assert run.record["result"]["elbo"]["receipt"]["n"] == 12
+    assert "there is no test split: the validation split is taken for it" in caplog.text
+
+
+def test_an_unfinished_run_in_half_precision_can_be_used(tmp_path):
+    options = {"preset": "tiny", "steps": 6, "precision": "mixed_float16", "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("vae", progress=StopAt(3, signal.SIGINT), **options)
+    (run,) = all_runs(tmp_path)
+    loaded = zoo.load(run.path)
+    assert loaded.sample([0]).shape == (1, 8, 8, 1)
+    assert (loaded.card["step"], loaded.card["steps"], loaded.card["unfinished"]) == (3, 6, True)
+    assert loaded.card["precision"] == "mixed_float16"
+
+
+def test_what_is_measured_is_what_is_exported(tmp_path):
+    """In full precision, whatever the training computes in."""
+    run = zoo.train("vae", preset="tiny", steps=3, precision="mixed_bfloat16", runs=tmp_path)
+    plan = training.plan("vae", preset="tiny", steps=3)
+    model = training.build(plan)
+    checkpoints.assign(model.weights_by_name(), checkpoints.read(callbacks.best_weights(run))[0])
+    measured = training.measure(model, plan.test)
+    np.testing.assert_allclose(measured["elbo"]["value"], run.record["result"]["elbo"]["value"], rtol=1e-6)
+
+
+def test_a_first_batch_is_read_where_a_model_asks_for_it_and_only_then(tmp_path, monkeypatch):
+    sizes = []
+    original = training.datasets.batches
+
+    def counted(data, batch_size, **options):
+        sizes.append((batch_size, options.get("steps")))
+        return original(data, batch_size, **options)
+
+    monkeypatch.setattr(training.datasets, "batches", counted)
+    zoo.train("vae", preset="tiny", steps=1, runs=tmp_path)
+    assert all(size == 16 for size, _ in sizes)
+    sizes.clear()
+    zoo.train("nade", preset="tiny", steps=1, runs=tmp_path)
+    assert sizes.count((1438, 1)) == 1
+    sizes.clear()
+    zoo.train("nade", preset="tiny", steps=2, runs=tmp_path)
+    assert all(size == 16 for size, _ in sizes), "a resumed run has begun"
+
+
+def test_levels_that_the_model_does_not_know_are_told(finished, tmp_path, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    run = zoo.train("nade", preset="tiny", steps=1, runs=tmp_path)
+    assert (
+        "digits has values of 16 levels, the model 2; a pixel of half or more is 1: the likelihood is "
+        in (caplog.text)
+    )
+    assert run.record["result"]["log_prob"]["receipt"]["levels"] == 2
+    card = zoo.load(run.path).card
+    assert (card["levels"], card["dataset"]["levels"]) == (2, 16)
+    assert finished.record["result"]["elbo"]["receipt"]["levels"] == 2
 
 
 def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog):

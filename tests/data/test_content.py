@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zoo.data import content as content_module
-from zoo.data.content import Content, cut, digest_fields, fixed_split, take, with_validation
+from zoo.data.content import Content, cut, digest_fields, fixed_split, take, with_all_splits
 from zoo.data.convert import changes, check_wanted, convert
 from zoo.data.dataset import Info
 from zoo.data.store import converted, empty_array, store
@@ -29,9 +29,14 @@ def test_fixed_splits_are_a_partition(length, by_position):
         assert list(rows) == list(range(length))
 
 
+def split_rows(parts):
+    """All splits of a source that has these itself."""
+    return with_all_splits(Content({"label": np.zeros(1)}, parts=parts)).parts
+
+
 @given(st.integers(1, 100_000), st.integers(1, 1000))
 def test_validation_is_carved_from_the_end_of_train(train, test):
-    parts = with_validation({"train": (0, train), "test": (train, train + test)})
+    parts = split_rows({"train": (0, train), "test": (train, train + test)})
     size = min(train // 10, 5000)
     assert parts["train"] == (0, train - size)
     assert parts["test"] == (train, train + test)
@@ -41,9 +46,16 @@ def test_validation_is_carved_from_the_end_of_train(train, test):
 
 def test_own_splits_are_kept():
     parts = {"train": (0, 8), "validation": (8, 9), "test": (9, 10)}
-    assert with_validation(parts) == parts
-    assert with_validation({"test": (0, 8)}) == {"test": (0, 8)}
-    assert with_validation({"train": (0, 8)}) == {}, "all that there is: split as what has no splits"
+    assert split_rows(parts) == parts
+    assert split_rows({"test": (0, 8)}) == {"test": (0, 8)}
+    assert split_rows({"train": (0, 8)}) == {}, "all that there is: split as what has no splits"
+
+
+def test_a_validation_split_is_the_test_split_where_there_is_none():
+    content = with_all_splits(labelled(30, parts={"train": (0, 20), "validation": (20, 30)}))
+    assert content.parts == {"train": (0, 18), "validation": (18, 20), "test": (20, 30)}
+    assert content.info.notes == ("there is no test split: the validation split is taken for it",)
+    assert with_all_splits(content) == content
 
 
 def labelled(count, **more):

@@ -22,7 +22,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from zoo.data.content import Content, digest_fields, with_validation
+from zoo.data.content import Content, digest_fields
 from zoo.data.convert import CHANNELS, recolour, resize
 from zoo.data.dataset import Info
 from zoo.data.downloaded import WITHOUT_NETWORK, check_network
@@ -299,12 +299,7 @@ def extract_tfds(
     if "train" not in own:
         raise UsageError(f"tfds:{name} has no train split (it has {', '.join(sizes)}).")
     parts = {split: (size, split) for split, size in own.items()}
-    if "validation" in parts and "test" not in parts:
-        parts["test"] = parts.pop("validation")
-        note = "there is no test split: the validation split is taken for it"
-        info = replace(info, notes=(*info.notes, note))
-    content = copy(builder, parts, keys, info, folder, image_size, channels)
-    return replace(content, parts=with_validation(content.parts))
+    return copy(builder, parts, keys, info, folder, image_size, channels)
 
 
 def copy(

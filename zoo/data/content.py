@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import tempfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -38,20 +38,31 @@ class Content:
         return len(next(iter(self.fields.values())))
 
 
-def with_validation(parts: Mapping[str, tuple[int, int]]) -> dict[str, tuple[int, int]]:
-    """Carves a validation split, where there is none, from the end of train: a tenth, at most 5,000 rows.
+def with_all_splits(content: Content) -> Content:
+    """Gives a source that has some splits of its own the one that it lacks.
 
-    So that MNIST gives 55,000 / 5,000 / 10,000 wherever it comes from. A train split alone is no split.
+    A test split that is missing is the validation split: a figure that is reported is one of examples that
+    chose nothing. A validation split that is missing is carved from the end of train: a tenth, at most 5,000
+    rows, so that MNIST gives 55,000 / 5,000 / 10,000 wherever it comes from. A train split alone is no split.
     """
+    parts, info = dict(content.parts), content.info
     if set(parts) == {"train"}:
-        return {}
-    parts = dict(parts)
+        return replace(content, parts={})
+    if "test" not in parts and has_test(parts):
+        parts["test"] = parts.pop("validation")
+        note = "there is no test split: the validation split is taken for it"
+        info = replace(info, notes=(*info.notes, note))
     if "train" in parts and "test" in parts and "validation" not in parts:
         start, stop = parts["train"]
         middle = stop - min((stop - start) // 10, 5000)
         if middle < stop:
             parts["train"], parts["validation"] = (start, middle), (middle, stop)
-    return {split: parts[split] for split in SPLITS if split in parts}
+    return replace(content, info=info, parts={split: parts[split] for split in SPLITS if split in parts})
+
+
+def has_test(splits: Collection[str]) -> bool:
+    """Whether a source with these splits of its own has a test split, or one that is taken for it."""
+    return "test" in splits or {"train", "validation"} <= set(splits)
 
 
 def fixed_split(length: int, by_position: bool = False) -> dict[str, np.ndarray]:

@@ -28,7 +28,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from zoo.data.content import Content, with_validation
+from zoo.data.content import Content, has_test
 from zoo.data.convert import CHANNELS, recolour, resize
 from zoo.data.dataset import Info
 from zoo.data.images import BadImageError, decode, shape_of
@@ -116,11 +116,11 @@ def read(path: Path, image_size: int | None, channels: int | None, skip_bad: boo
         return store(place, variant, make)
 
 
-def has_test(path: Path) -> bool:
-    """Whether there is a folder of test images."""
+def has_test_folder(path: Path) -> bool:
+    """Whether the folders give test images."""
     existing(path, "folder")
     with opened(path) as files:
-        return "test" in lay_out(files).parts
+        return has_test(lay_out(files).parts)
 
 
 def short_hash(text: str) -> str:
@@ -358,7 +358,7 @@ def gather(
     )
     if time.monotonic() - started > 2:
         log.info("%s: %d images read in %.1f s", files.root, len(kept), time.monotonic() - started)
-    return Content(fields, info, with_validation(parts), tuple(kept))
+    return Content(fields, info, parts, tuple(kept))
 
 
 def no_image(root: Path, bad: Mapping[str, str]) -> UsageError:

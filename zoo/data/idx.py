@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.content import Content, digest_files, with_validation
+from zoo.data.content import Content, digest_files
 from zoo.data.dataset import Info
 from zoo.data.local import existing, join_parts, numbered_classes
 from zoo.errors import UsageError
@@ -42,7 +42,6 @@ def read(path: Path) -> Content:
                     )
                 read_parts[split]["label"] = label
         fields, parts = join_parts(read_parts, path)
-        parts = with_validation(parts)
         files = [file for pair in found.values() for file in pair if file is not None]
     info = Info(levels=256, class_names=numbered_classes(fields), fingerprint=digest_files(files), local=True)
     return Content(fields, info, parts)

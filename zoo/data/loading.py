@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from zoo.data import csv, downloaded, folder, idx, named, npz, text
-from zoo.data.content import Content, cut
+from zoo.data.content import Content, cut, has_test, with_all_splits
 from zoo.data.convert import changes, check_wanted, convert
 from zoo.data.dataset import Data
 from zoo.data.local import existing
@@ -73,6 +73,7 @@ def load(
         content = named.read(spec, image_size, channels, data_folder(data_dir))
     if vocabulary and content.info.vocabulary and content.info.vocabulary != tuple(vocabulary):
         content = text.retold(content, vocabulary)
+    content = with_all_splits(content)
     for note in content.info.notes:
         tell(spec, note)
     return cut(content, spec, split, limit)
@@ -145,11 +146,11 @@ def default_split(spec: str) -> str:
     source = Path(path).expanduser()
     match scheme:
         case "folder":
-            own = folder.has_test(source)
+            own = folder.has_test_folder(source)
         case "npz":
-            own = "test" in npz.find_files(source)
+            own = has_test(npz.find_files(source))
         case "idx":
-            own = "test" in idx.find_files(source)
+            own = has_test(idx.find_files(source))
         case _:
             own = False
     return "test" if own else "all"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from zoo.data.content import Content, digest_files, with_validation
+from zoo.data.content import Content, digest_files
 from zoo.data.dataset import Info
 from zoo.data.local import PARTS, existing, join_parts, numbered_classes
 from zoo.errors import UsageError
@@ -36,7 +36,6 @@ def read(path: Path) -> Content:
             raise UsageError(f"The files in {path} differ in `levels`: {sorted(all_levels)}.")
         levels = all_levels.pop()
         fields, parts = join_parts({split: fields for split, (fields, _) in read_all.items()}, path)
-        parts = with_validation(parts)
     info = Info(
         levels=levels,
         class_names=numbered_classes(fields),

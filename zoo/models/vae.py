@@ -34,8 +34,8 @@ CARD = {
     "capabilities": ["sample", "score", "encode", "decode", "reconstruct", "interpolate"],
     "paper": "Kingma and Welling 2013, arXiv 1312.6114",
     "summary": "an encoder and a decoder trained on a bound of the likelihood",
-    "limits": "Knows binary images only: a pixel of half or more is 1, and samples are probabilities, not "
-    "draws. Its figures are lower bounds, not to be ranked beside exact ones. Samples are smoother than data.",
+    "limits": "Knows binary images only: a pixel of half or more is 1; its samples are probabilities, not "
+    "draws. Its figures are lower bounds, not to be ranked beside exact ones. Samples are blurred.",
     "default": "glyphs",
 }
 
