@@ -25,6 +25,7 @@ TRAINED = (
     "step",
     "steps",
     "parameters",
+    "free_parameters",
     "metrics",
     "limits",
     "command",
@@ -73,6 +74,7 @@ def described(model: str, runs_dir: str | None) -> dict[str, Any]:
     known = name in registry.names()
     kind = {
         "name": name,
+        "reads": reads(name) if known else [],
         **{
             key: value
             for key, value in (registry.card(name) if known else card).items()
@@ -92,6 +94,30 @@ def described(model: str, runs_dir: str | None) -> dict[str, Any]:
         **trained,
         "signatures": card.get("signatures", {}),
     }
+
+
+def reads(name: str) -> list[str]:
+    """What kinds of examples a model is trained on, judged by its presets: image, features, tokens."""
+    from zoo import registry
+    from zoo.data import CATALOGUE
+
+    kinds = ("image", "features", "tokens")
+    schemes = {
+        "folder": "image",
+        "npz": "image",
+        "idx": "image",
+        "tfds": "image",
+        "csv": "features",
+        "text": "tokens",
+    }
+    found = set()
+    for preset in registry.presets(name).values():
+        scheme, path, _ = preset["dataset"].partition(":")
+        named = CATALOGUE.get(scheme) or CATALOGUE[scheme.partition("/")[0]] if not path else None
+        found.add(
+            schemes[scheme] if named is None else next(kind for kind in kinds if kind in named["fields"])
+        )
+    return [kind for kind in kinds if kind in found]
 
 
 def _card(resolved: Resolved) -> dict[str, Any]:
@@ -125,6 +151,8 @@ def _write(found: dict[str, Any]) -> None:
     for label, key in (("family", "family"), ("likelihood", "likelihood"), ("paper", "paper")):
         if key in found:
             click.echo(f"{label:<12}{found[key]}")
+    if found["reads"]:
+        click.echo(f"{'reads':<12}{', '.join(found['reads'])}")
     if "capabilities" in found:
         click.echo(f"{'can':<12}{', '.join(found['capabilities'])}")
     if found["presets"]:
@@ -136,7 +164,7 @@ def _write(found: dict[str, Any]) -> None:
                     f"{name} (default)" if name == found.get("default") else name,
                     preset["dataset"],
                     preset["batch_size"],
-                    f"{preset['epochs']} epochs" if "epochs" in preset else f"{preset.get('steps')} steps",
+                    _length(preset),
                     preset.get("expect", ""),
                 ]
                 for name, preset in found["presets"].items()
@@ -168,6 +196,11 @@ def _write(found: dict[str, Any]) -> None:
                 for name, each in found["signatures"].items()
             ],
         )
+
+
+def _length(preset: dict[str, Any]) -> str:
+    unit = "epochs" if "epochs" in preset else "steps"
+    return f"{preset[unit]:,} {unit if preset[unit] != 1 else unit[:-1]}"
 
 
 def measure(metric: dict[str, Any]) -> str:

@@ -8,6 +8,7 @@ import click
 from mkdocs.exceptions import PluginError
 
 from zoo import registry
+from zoo.cli.info import reads
 from zoo.cli.main import main
 
 ORDER = ["exact", "bound", "implicit", "none"]
@@ -20,13 +21,19 @@ def models() -> list[str]:
 
 def table_of_models() -> str:
     """One line for each model."""
-    lines = ["| model | what it is | likelihood | can | paper |", "|---|---|---|---|---|"]
+    lines = ["| model | what it is | likelihood | reads | can | paper |", "|---|---|---|---|---|---|"]
     for name in models():
         card = registry.card(name)
         can = ", ".join(card["capabilities"])
-        lines.append(
-            f"| [{name}]({name}.md) | {card['summary']} | {card['likelihood']} | {can} | {card['paper']} |"
-        )
+        cells = [
+            f"[{name}]({name}.md)",
+            card["summary"],
+            card["likelihood"],
+            ", ".join(reads(name)),
+            can,
+            card["paper"],
+        ]
+        lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

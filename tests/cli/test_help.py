@@ -16,6 +16,7 @@ import click
 import pytest
 
 from zoo import registry
+from zoo.cli.info import reads
 from zoo.cli.main import SECTIONS, main
 from zoo.data import CATALOGUE
 
@@ -265,10 +266,18 @@ def test_info_of_a_model_that_is_not_trained(gmzoo, monkeypatch, tmp_path):
     assert done.json["name"] == "vae"
     assert done.json["presets"] == json.loads(json.dumps(registry.presets("vae")))
     assert done.json["signatures"] == {}
+    assert done.json["reads"] == ["image"]
     text = gmzoo("info", "vae").out
     assert registry.card("vae")["paper"] in text
     assert "gmzoo train vae" in text
     assert gmzoo("info", "shipped:vae").code == 2
+
+
+def test_info_knows_what_every_model_reads():
+    for name in registry.names():
+        kinds = reads(name)
+        assert kinds
+        assert set(kinds) <= {"image", "features", "tokens"}
 
 
 def test_no_runs(gmzoo):
