@@ -102,21 +102,15 @@ def reads(name: str) -> list[str]:
     from zoo.data import CATALOGUE
 
     kinds = ("image", "features", "tokens")
-    schemes = {
-        "folder": "image",
-        "npz": "image",
-        "idx": "image",
-        "tfds": "image",
-        "csv": "features",
-        "text": "tokens",
-    }
+    of_files = {"csv": "features", "text": "tokens"}  # folder:, npz:, idx: and tfds: hold images
     found = set()
     for preset in registry.presets(name).values():
-        scheme, path, _ = preset["dataset"].partition(":")
-        named = CATALOGUE.get(scheme) or CATALOGUE[scheme.partition("/")[0]] if not path else None
-        found.add(
-            schemes[scheme] if named is None else next(kind for kind in kinds if kind in named["fields"])
-        )
+        scheme, colon, _ = preset["dataset"].partition(":")
+        if colon:
+            found.add(of_files.get(scheme, "image"))
+        else:
+            fields = CATALOGUE.get(scheme, CATALOGUE[scheme.partition("/")[0]])["fields"]
+            found.add(next(kind for kind in kinds if kind in fields))
     return [kind for kind in kinds if kind in found]
 
 
