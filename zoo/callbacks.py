@@ -22,7 +22,7 @@ from PIL import Image
 from zoo import checkpoints
 from zoo.base import Batch, GenerativeModel, Samples
 from zoo.errors import ZooError
-from zoo.evaluation.likelihood import loss_name, scorer, validation_loss
+from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import full_precision
 from zoo.files import replacing
 from zoo.noise import RowNoise
@@ -215,11 +215,11 @@ class Validator(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model, state = self.model, self.state
         self.score = self.score or scorer(model)
-        name = loss_name(model)
         with model.evaluation_weights(self.batches), full_precision(model):
-            value = validation_loss(self.score, model, self.data, self.batch_size)
-            self.log.write("validation", state.step, epoch + 1, {name: value})
-            self.progress.epoch(epoch + 1, {f"validation_{name}": value})
+            found = losses(self.score, model, self.data, self.batch_size)
+            name, value = next(iter(found.items()))
+            self.log.write("validation", state.step, epoch + 1, found)
+            self.progress.epoch(epoch + 1, {f"validation_{key}": each for key, each in found.items()})
             if state.best is None or value < state.best:
                 state.best, state.best_step, state.stale = value, state.step, 0
                 meta = {"model": self.run.record["model"], "step": state.step, name: value}

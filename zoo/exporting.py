@@ -200,13 +200,12 @@ def classifies(model: Any) -> Found:
     """The probability of each class of an example, and the likeliest one; that of each attribute's values."""
 
     def classify(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        logits = tf.cast(model.classify(x), tf.float32)
-        likeliest = tf.argmax(logits, -1, output_type=tf.int32)
-        outputs = {"probabilities": tf.nn.softmax(logits), "class_index": likeliest}
-        values = model.describe(x) if isinstance(model, Describes) else ()
-        if values:
-            likeliest = tf.stack([tf.argmax(each, -1, output_type=tf.int32) for each in values], -1)
-            outputs["attribute_index"] = likeliest  # [N, A]
+        described = model.describe(x) if isinstance(model, Describes) else [model.classify(x)]
+        likeliest = [tf.argmax(logits, -1, output_type=tf.int32) for logits in described]
+        probabilities = tf.nn.softmax(tf.cast(described[0], tf.float32))
+        outputs = {"probabilities": probabilities, "class_index": likeliest[0]}
+        if likeliest[1:]:
+            outputs["attribute_index"] = tf.stack(likeliest[1:], -1)  # [N, A]
         return outputs
 
     yield "classify", Signature(example_spec(model), classify)

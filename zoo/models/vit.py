@@ -42,7 +42,7 @@ CARD = {
 
 PRESETS = {
     "tiny": {
-        "config": {"patch": 4, "width": 8, "depth": 1, "heads": 2, "shift": 1},
+        "config": {"classes": 10, "patch": 4, "width": 8, "depth": 1, "heads": 2, "shift": 1},
         "dataset": "digits",
         "batch_size": 16,
         "steps": 4,
@@ -51,6 +51,7 @@ PRESETS = {
     },
     "digits": {
         "config": {
+            "classes": 10,
             "patch": 2,
             "width": 64,
             "depth": 4,
@@ -72,7 +73,7 @@ PRESETS = {
         "expect": "not measured yet; about 2 min on 2 cores",
     },
     "glyphs": {
-        "config": {"width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
+        "config": {"classes": 10, "width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
         "dataset": "glyphs",
         "batch_size": 100,
         "epochs": 5,
@@ -87,6 +88,7 @@ PRESETS = {
     },
     "shapes": {
         "config": {
+            "classes": 8,
             "width": 96,
             "depth": 4,
             "heads": 4,
@@ -107,7 +109,7 @@ PRESETS = {
         "expect": "not measured yet; about 15 min on 2 cores",
     },
     "mnist": {
-        "config": {"width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
+        "config": {"classes": 10, "width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
         "dataset": "mnist",
         "batch_size": 100,
         "epochs": 10,
@@ -177,17 +179,21 @@ class Config:
             raise UsageError("keep must be in (0, 1], smoothing in [0, 1).")
         if self.width % self.heads:
             raise UsageError(f"width={self.width} is not a multiple of heads={self.heads}.")
+
+    @property
+    def patches(self) -> int:
+        """N.
+
+        Raises:
+            UsageError: they do not fill the image.
+        """
         height, width, _ = self.image_shape
         if height % self.patch or width % self.patch:
             raise UsageError(
                 f"patches of {self.patch}x{self.patch} do not fill {height}x{width}: choose another --set "
                 "patch=P or --image-size."
             )
-
-    @property
-    def patches(self) -> int:
-        """N."""
-        return (self.image_shape[0] // self.patch) * (self.image_shape[1] // self.patch)
+        return (height // self.patch) * (width // self.patch)
 
 
 @final
@@ -239,7 +245,7 @@ class ViT(GenerativeModel, Encodes, Describes):
         return self.norm(x[:, 0])
 
     def logits(self, image: tf.Tensor, noise: Noise | None = None) -> list[tf.Tensor]:
-        """Of the class [B, K], then of each attribute's values."""
+        """Those of `describe`; `noise` is that of a training step."""
         sizes = [self.config.classes, *self.config.attributes]
         return tf.split(self.head(self.features(image, noise)), sizes, -1)
 
@@ -271,7 +277,7 @@ class ViT(GenerativeModel, Encodes, Describes):
         return self.logits(x)[0]
 
     def describe(self, x: tf.Tensor) -> list[tf.Tensor]:
-        return self.logits(x)[1:]
+        return self.logits(x)
 
     def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
         """One point: features are a function of the image."""
