@@ -45,7 +45,7 @@ def command(
 
     path = output.check_out(out, force, (".csv",))
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "classify")
+    loaded.require("classify")
     data = inputs.load_data(loaded, "classify", **source)
 
     def likeliest() -> Iterator[np.ndarray]:

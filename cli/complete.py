@@ -66,7 +66,7 @@ def command(
     chosen = None if index is None else inputs.parse_indices(index)
     path = output.check_out(out, force, (".png", ".npz", ".csv"))
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "complete")
+    loaded.require("complete")
     endings = (".png", ".npz") if loaded.takes == "image" else (".csv", ".npz")
     output.check_out(out, True, endings)
     kind = endings[0] if path is None else path.suffix.lower()

@@ -46,7 +46,7 @@ def command(
         raise UsageError("The mean of a code has no seed: use --draw with --seed.")
     path = output.check_out(out, force, (".npz", ".csv"))
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "encode_draw" if draw else "encode")
+    loaded.require("encode_draw" if draw else "encode")
     data = inputs.load_data(loaded, "encode", **source)
     path = path or output.free_name(f"{loaded.name}-codes", ".npz")
 

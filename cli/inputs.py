@@ -60,12 +60,6 @@ def shown(path: Path) -> str:
         return str(path)
 
 
-def require(model: LoadedModel, signature: str) -> None:
-    """Raises UsageError, saying which models can, where this one has no such signature."""
-    if signature not in model.signatures:
-        model.run(signature)
-
-
 def load_data(
     model: LoadedModel, signature: str, *, data: str | None, split: str | None, **options: Any
 ) -> Data:

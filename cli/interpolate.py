@@ -56,11 +56,11 @@ def command(
     if seeds is not None and any(source.values()):
         raise UsageError("--seeds needs no data: leave out --data, or use --index.")
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "decode")
+    loaded.require("decode")
     if seeds is not None:
         a, b = loaded.prior(ends)
     else:
-        inputs.require(loaded, "encode")
+        loaded.require("encode")
         a, b = loaded.encode(_examples(loaded, ends, source))
     path = path or output.free_name(f"{loaded.name}-interpolation", ".png")
     images = loaded.interpolate(a, b, frames)

@@ -41,7 +41,7 @@ def command(model: str, runs_dir: str | None, out: str | None, force: bool, **so
 
     path = output.check_out(out, force, (".png", ".npz"))
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "reconstruct")
+    loaded.require("reconstruct")
     images = loaded.takes == "image"
     picture = images if path is None else path.suffix.lower() == ".png"
     if picture and not images:

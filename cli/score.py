@@ -73,7 +73,7 @@ def command(
 
     path = output.check_out(out, force, (".csv", ".png"))
     loaded = inputs.load_model(model, runs_dir, source)
-    inputs.require(loaded, "log_prob")
+    loaded.require("log_prob")
     exact = loaded.kind == "exact"
     if exact and (importance_samples or seed) is not None:
         raise UsageError(

@@ -73,6 +73,11 @@ def command(
     from zoo.cli.inputs import parse_settings, shown
     from zoo.cli.progress import TrainingProgress
 
+    if options["strategy"] == "multi-worker":
+        raise UsageError(
+            "--strategy multi-worker needs several processes that TF_CONFIG or Slurm describes, and is not "
+            "there yet: use mirrored, which takes all devices of this machine."
+        )
     values = parse_settings(settings)
     # What is wrong with a name, a path or the network is told before TensorFlow is waited for.
     preset, chosen = registry.preset(name, options["preset"])

@@ -44,7 +44,7 @@ class Schedule:
         Vaswani et al.: Attention Is All You Need, arXiv 1706.03762, equation 3 (inverse_sqrt).
     """
 
-    schedule: Literal["constant", "linear", "cosine", "exponential", "inverse_sqrt"]
+    schedule: Literal["constant", "linear", "cosine", "exponential", "inverse_sqrt"] | None = None
     start: float | None = None
     end: float | None = None
     warmup: int = 0
@@ -53,6 +53,8 @@ class Schedule:
 
     def __post_init__(self) -> None:
         kind = self.schedule
+        if kind is None:
+            raise UsageError("a learning rate that changes needs schedule: cosine, or another one.")
         wanted = {"start"} | ({"end"} if kind == "exponential" else set())
         if kind == "inverse_sqrt":
             wanted = {"width", "warmup"}

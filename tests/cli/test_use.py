@@ -36,8 +36,12 @@ def test_score_json_has_exactly_the_fields_of_the_contract(trained, workshop):
     done = trained("score", "--model", "nade", "--data", "digits", "--limit", 70, "--json")
     assert done.code == 0, done.err
     found = done.json
-    assert set(found) == {"model", "source", "split", "kind", "n", "log_prob", "bits_per_dim", "examples"}
+    assert set(found) == {
+        "model", "source", "split", "kind", "levels", "n", "log_prob", "bits_per_dim", "examples",
+    }  # fmt: skip
     assert (found["model"], found["source"], found["split"]) == ("nade", "digits", "test")
+    assert found["levels"] == 2
+    assert "digits has values of 16 levels, the model 2" in done.err
     assert (found["kind"], found["n"]) == ("exact", 70)
     assert set(found["log_prob"]) == {"mean", "standard_error", "unit"}
     expected = zoo.load(workshop / "nade-001").log_prob(examples(limit=70))
@@ -55,6 +59,7 @@ def test_score_csv(trained, tmp_path):
     done = trained("score", "--model", "nade", "--data", "digits", "--limit", 3)
     assert done.code == 0, done.err
     assert "(exact)" in done.out
+    assert "levels        2\n" in done.out
     assert done.out.splitlines()[-1] == "nade-scores.csv"
     with (tmp_path / "nade-scores.csv").open() as file:
         header, *rows = csv.reader(file)
