@@ -34,7 +34,7 @@ CARD = {
     "paper": "Radford, Metz, Chintala 2015, arXiv 1511.06434",
     "summary": "the convolutional GAN: strided convolutions and batch normalisation",
     "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
-    "The best step is not known: the last averages are kept. Colour pictures larger than 64x64 are beyond it.",
+    "The best step is not known: the last averages are kept. Pictures larger than 64x64 are beyond it.",
     "default": "glyphs",
 }
 
@@ -110,8 +110,8 @@ class Config:
         image_shape: (H, W, C); each side is 4 to 7 times the same power of two.
         code_size: d, the length of z, uniform in [-1, 1].
         width: filters of the layer next to the image; they double toward the code. 128 in the paper.
-        hidden: units of one fully connected layer behind the code and one before the logit; 0 for none, as the
-            paper wants it in deep networks. The authors' network for 28x28 has 1,024: two convolutions see
+        hidden: units of one fully connected layer behind the code and one before the logit; 0 for none, as
+            the paper wants it in deep networks. The authors' network for 28x28 has 1,024: two convolutions see
             13 pixels across, and it takes a layer above them to judge the whole.
         classes: 0, or the number of classes K of a class-conditional model.
         smoothing: real examples are labelled 1 - smoothing.
