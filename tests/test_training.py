@@ -6,10 +6,13 @@ import errno
 import json
 import logging
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+import tokenize
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -284,6 +287,17 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(finished, tmp_
     assert_equal_runs(finished, resumed)
 
 
+@pytest.mark.parametrize("error", [tokenize.TokenError("broken"), zlib.error("broken"), RuntimeError("?")])
+def test_whatever_a_damaged_file_raises_it_is_damaged(tmp_path, monkeypatch, error):
+    def load(*_, **__):
+        raise error
+
+    checkpoints.save(tmp_path, 1, {"a": np.zeros(3)}, {"model": "vae", "step": 1})
+    monkeypatch.setattr(np, "load", load)
+    with pytest.raises(checkpoints.DamagedError, match="is damaged"):
+        checkpoints.read(checkpoints.steps(tmp_path)[0])
+
+
 @pytest.mark.parametrize("harm", ["cut", "zeroed", "empty", "swapped"])
 def test_no_damage_goes_unnoticed(tmp_path, harm):
     for step in (1, 2):
@@ -362,12 +376,154 @@ def test_out_of_memory_names_a_batch_that_fits(tmp_path, monkeypatch):
 def test_weights_come_from_another_model(tmp_path, caplog):
     caplog.set_level(logging.INFO, "gmzoo")
     source = zoo.train("vae", preset="tiny", steps=1, runs=tmp_path)
-    run = zoo.train("vae", preset="tiny", steps=1, seed=5, init_from=str(source.path), runs=tmp_path)
-    assert "weights taken from" in caplog.text
+    # By name: the newest finished run where runs live, wherever this run's own folder is.
+    options = {"preset": "tiny", "steps": 1, "seed": 5, "runs": tmp_path, "run_dir": tmp_path / "other/run"}
+    run = zoo.train("vae", init_from="vae", **options)
+    assert f"weights taken from {source.saved_model}" in caplog.text
+    assert run.record["init_from_path"] == str(source.saved_model)
     first, second = weights(source), weights(run)
     key = next(key for key in first if key.endswith("_kernel"))
     # One step of Adam moves a weight by at most its learning rate, 1e-3.
     assert np.abs(first[key] - second[key]).max() < 2.1e-3
+    assert second["weights/0000_step"] == 1
+
+
+def test_weights_come_from_an_unfinished_model_and_a_model_begins_before(tmp_path, monkeypatch):
+    options = {"preset": "tiny", "steps": 9, "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("nade", progress=StopAt(3, signal.SIGTERM), **options)
+    (source,) = all_runs(tmp_path)
+    began = []
+    NADE = registry.model_class("nade")
+    monkeypatch.setattr(NADE, "begin", lambda model, batch: began.append(batch["image"].shape[0]))
+    run = zoo.train("nade", seed=1, init_from=str(source.path), **options)
+    assert began == [1438]
+    assert run.record["init_from_path"] == str(source.path / "unfinished/3")
+
+
+@pytest.mark.parametrize("wrong", ["./nothing", "vea", "nade"])
+def test_a_wrong_source_of_weights_leaves_no_run(tmp_path, wrong):
+    if wrong == "nade":
+        zoo.train("nade", preset="tiny", steps=1, runs=tmp_path)
+    with pytest.raises(UsageError, match="No such file|no model 'vea'|no weight of .* fits"):
+        zoo.train("vae", preset="tiny", steps=1, init_from=wrong, runs=tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["nade-001"] * (wrong == "nade")
+
+
+def test_training_leaves_the_generators_of_the_program_alone(tmp_path):
+    random.seed(1)
+    np.random.seed(1)  # noqa: NPY002
+    states = random.getstate(), np.random.get_state()[1].copy()  # noqa: NPY002
+    tf.random.set_seed(1)
+    drawn = tf.random.uniform([])
+    tf.random.set_seed(1)
+    plan = training.plan("vae", preset="tiny")
+    first, second = (checkpoints.values(training.build(plan).state()) for _ in range(2))
+    assert random.getstate() == states[0]
+    np.testing.assert_array_equal(np.random.get_state()[1], states[1])  # noqa: NPY002
+    assert tf.random.uniform([]) == drawn
+    for key, value in first.items():
+        np.testing.assert_array_equal(value, second[key])
+
+
+def test_terms_of_a_turn_are_means_over_the_steps_at_which_it_was_due(tmp_path):
+    recorder = callbacks.Recorder(
+        callbacks.State(), callbacks.Log(Run(tmp_path), 0), training.Quiet(), 1000, tells_epochs=False
+    )
+    for step in range(4):
+        recorder.on_train_batch_end(step, {"always": 1.0, **({"second": 6.0} if step % 2 == 0 else {})})
+    recorder.flush()
+    (line,) = (json.loads(line) for line in (tmp_path / "metrics.jsonl").read_text().splitlines())
+    assert (line["always"], line["second"]) == (1.0, 6.0)
+
+
+def events_of(run: Run) -> list[tuple[str, int]]:
+    """Tag and step of every TensorBoard event."""
+    found = []
+    for path in sorted((run.path / "tensorboard").glob("events*")):
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            found += [(value.tag, event.step) for value in event.summary.value]
+    return sorted(found)
+
+
+def test_events_are_cut_back_to_the_checkpoint(finished, tmp_path):
+    options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("vae", progress=StopAt(20, signal.SIGTERM), **options)
+    (run,) = all_runs(tmp_path)
+    checkpoints.steps(run.checkpoints)[-1].unlink()  # as if it had been killed before it was saved
+    assert checkpoints.newest(run.checkpoints, "vae")[1]["step"] == 11
+    resumed = zoo.train("vae", **options)
+    assert events_of(resumed) == events_of(finished)
+
+
+def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
+    run = Run(tmp_path / "run")
+    left = run.checkpoints / ".step-0000000001.1a2b3c4d.tmp.npz"
+    folder = run.path / "saved_model/.1.1a2b3c4d.tmp"
+    own = run.path / "samples/.note.tmp"
+    for path in (left, folder / "saved_model.pb", own):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"half")
+    with run.held():
+        assert not left.exists()
+        assert not folder.exists()
+        assert own.exists()
+
+
+def test_a_full_disk_is_told_and_nothing_else(tmp_path, monkeypatch):
+    original = Run.update
+
+    def update(run, **fields):
+        if fields.get("status") == "stopped":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        original(run, **fields)
+
+    def full(*_, **__):
+        raise ZooError("The disk is full")
+
+    monkeypatch.setattr(Run, "update", update)
+    monkeypatch.setattr(checkpoints, "save", full)
+    with pytest.raises(ZooError, match="The disk is full"):
+        zoo.train("vae", preset="tiny", steps=2, runs=tmp_path)
+
+
+def test_a_folder_that_holds_a_lock_alone_is_empty(tmp_path):
+    (tmp_path / ".lock").touch()
+    assert zoo.train("vae", preset="tiny", steps=1, run_dir=tmp_path).path == tmp_path
+
+
+@pytest.mark.parametrize("content", ["{}", "[1]", '{"model": "vae"}'])
+def test_a_foreign_record_is_passed_over(tmp_path, caplog, content):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other/run.json").write_text(content)
+    assert all_runs(tmp_path, "vae") == []
+    assert "other is no run that can be read" in caplog.text
+
+
+def test_a_run_says_where_it_is_while_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
+    seen = []
+
+    class Looking(training.Quiet):
+        def step(self, step, logs):
+            seen.append(all_runs(tmp_path)[0].record["step"])
+
+    zoo.train("vae", preset="tiny", steps=4, progress=Looking(), runs=tmp_path)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_each_epoch_is_told_of_a_model_without_a_likelihood_too(tmp_path):
+    told = []
+
+    class Told(training.Quiet):
+        def epoch(self, epoch, summary):
+            told.append((epoch, set(summary)))
+
+    zoo.train("gan", preset="tiny", steps=2, batch_size=1438, progress=Told(), runs=tmp_path)
+    zoo.train("vae", preset="tiny", steps=1, batch_size=1438, progress=Told(), runs=tmp_path)
+    assert told == [(1, set()), (2, set()), (1, {"validation_negative_elbo"})]
 
 
 def test_an_unfinished_run_gives_what_it_has_and_says_so(tmp_path, caplog):
@@ -399,6 +555,10 @@ def test_a_run_is_one_process_at_a_time(tmp_path):
         ({"epochs": 1, "steps": 1}, "--epochs or --steps, not both"),
         ({"steps": 0}, "--steps must be at least 1"),
         ({"seed": -1}, "--seed must not be negative"),
+        ({"seed": 2**32}, "--seed must be at most 4294967295"),
+        ({"settings": {"image_shape": [16, 16, 1]}}, r"digits has \[8, 8, 1\]. Another size: --image-size"),
+        ({"settings": {"elbo.beta_1": "half"}}, "beta_1='half': must be a number"),
+        ({"settings": {"learning_rate": {"schedule": "cosine"}}}, "needs start"),
         ({"preset": "tinny"}, r"no preset 'tinny'.*Did you mean tiny\?"),
         ({"settings": {"code_sise": 3}}, r"no option 'code_sise'.*Did you mean code_size"),
         ({"settings": {"code_size": "big"}}, "code_size='big': must be a whole number"),

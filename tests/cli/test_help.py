@@ -143,6 +143,7 @@ WRONG = [
     ("train vae --set code_size", "KEY=VALUE"),
     ("train vae --set code_size=[", "YAML"),
     ("train vae --strategy two", "auto"),
+    ("train vae --strategy multi-worker", "TF_CONFIG or Slurm"),
     ("train vae --precision float8", "float32"),
     ("completion tcsh", "bash"),
     ("list vae", "vae"),
