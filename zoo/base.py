@@ -65,8 +65,8 @@ class CountingTurn:
     Attributes:
         name: names the turn.
         variables: the counts.
-        update: `(batch) -> increments`: by how much each of `variables` grows. Rows whose `weight` in the batch
-            is 0 only fill it up and do not count.
+        update: `(batch) -> increments`: by how much each of `variables` grows. Rows whose `weight` in the
+            batch is 0 only fill it up and do not count.
     """
 
     name: str

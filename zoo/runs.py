@@ -15,6 +15,7 @@ import filelock
 
 from zoo.errors import UsageError, ZooError
 from zoo.files import remove_unfinished, replacing
+from zoo.plain import plain
 
 log = logging.getLogger("gmzoo")
 
@@ -57,7 +58,8 @@ class Run:
         """Writes `run.json` with some fields changed."""
         record = self.record if (self.path / "run.json").exists() else {"schema": SCHEMA}
         with replacing(self.path / "run.json") as temporary:
-            temporary.write_text(json.dumps({**record, **fields}, indent=1) + "\n", encoding="utf-8")
+            document = json.dumps(plain({**record, **fields}), indent=1)
+            temporary.write_text(document + "\n", encoding="utf-8")
 
     @property
     def status(self) -> str:

@@ -27,7 +27,15 @@ import tensorflow as tf
 
 from zoo import checkpoints, registry
 from zoo import data as datasets
-from zoo.base import STATISTICS_BATCHES, Batch, ExactLikelihood, GenerativeModel, LikelihoodBound, configure
+from zoo.base import (
+    STATISTICS_BATCHES,
+    Batch,
+    Counts,
+    ExactLikelihood,
+    GenerativeModel,
+    LikelihoodBound,
+    configure,
+)
 from zoo.callbacks import (
     Checkpointer,
     Log,
@@ -71,6 +79,7 @@ class Plan:
         source: how the data is read, as far as it does not change what is computed.
         steps: how many steps in all; steps_per_epoch: how many are an epoch.
         scheduled: whether a schedule depends on `steps`.
+        counting: whether the model counts every example once, instead of descending on batches.
     """
 
     model: str
@@ -86,6 +95,18 @@ class Plan:
     scheduled: bool
     batch_size: int
     seed: int
+    counting: bool
+
+    def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
+        """The training batches of `steps` steps."""
+        return datasets.batches(
+            self.train,
+            self.batch_size,
+            seed=self.seed,
+            start_step=start_step,
+            steps=steps,
+            every_row=self.counting,
+        )
 
 
 class Quiet:
@@ -165,10 +186,13 @@ def plan(
     if len(train) < batch:
         log.info("%s has %d training examples: the batch has as many", spec, len(train))
         batch = len(train)
-    per_epoch = datasets.steps_per_epoch(len(train), batch)
+    counting = issubclass(model_class, Counts)
+    per_epoch = datasets.steps_per_epoch(len(train), batch, every_row=counting)
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
     total = steps if steps is not None else (epochs or 0) * per_epoch
+    if counting and total != per_epoch:
+        raise UsageError(f"{name} counts every example once: leave out --epochs and --steps.")
     return Plan(
         model=name,
         preset=preset,
@@ -202,6 +226,7 @@ def plan(
         scheduled=any(depends_on_length(values) for values in optimizers.values()),
         batch_size=batch,
         seed=seed,
+        counting=counting,
     )
 
 
@@ -213,16 +238,18 @@ def _split_settings(
     tuned = {turn: dict(values) for turn, values in optimizers.items()}
     for key, value in settings.items():
         turn, _, option = key.rpartition(".")
-        if key == "learning_rate" or turn in tuned:
+        if (key == "learning_rate" and tuned) or turn in tuned:
             for values in [tuned[turn]] if turn else tuned.values():
                 values[option] = value
         elif turn:
-            raise UsageError(f"no turn {turn!r}; this model has {', '.join(tuned)}.{nearest(turn, tuned)}")
+            turns = ", ".join(tuned) or "none with an optimizer"
+            raise UsageError(f"no turn {turn!r}; this model has {turns}.{nearest(turn, tuned)}")
         else:
             changed[key] = value
     for turn, values in tuned.items():
         make_optimizer(turn, values, 1)  # names what is wrong before any work is done
-    valid = {field.name for field in dataclasses.fields(config_class)} | {"learning_rate"}
+    valid = {field.name for field in dataclasses.fields(config_class)}
+    valid |= {"learning_rate"} if tuned else set()
     for key in changed:
         if key not in valid:
             raise UsageError(f"no option {key!r}; valid: {', '.join(sorted(valid))}.{nearest(key, valid)}")
@@ -389,7 +416,7 @@ def _begin(plan: Plan, model: GenerativeModel) -> None:
 
 def _statistics_batches(plan: Plan) -> Iterable[Batch]:
     """What `evaluation_weights` measures BatchNorm's statistics on; it can be read again and again."""
-    return datasets.batches(plan.train, plan.batch_size, seed=plan.seed, steps=STATISTICS_BATCHES)
+    return plan.batches(STATISTICS_BATCHES)
 
 
 def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: Progress) -> None:
@@ -414,9 +441,7 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
                 count = min(plan.steps_per_epoch - position, plan.steps - state.step)
                 recorder.clock = time.monotonic()
                 model.fit(
-                    datasets.batches(
-                        plan.train, plan.batch_size, seed=plan.seed, start_step=state.step, steps=count
-                    ),
+                    plan.batches(count, state.step),
                     initial_epoch=epoch,
                     epochs=epoch + 1,
                     steps_per_epoch=count,
@@ -460,7 +485,14 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
     """The likelihood of `data`: exact; or the evidence lower bound and the importance-weighted one."""
     size = min(VALIDATION_BATCH, len(data))
     if isinstance(model, ExactLikelihood):
-        return summary(log_probs(scorer(model), model, data, size), model, data, "log_prob", "exact")
+        scores = log_probs(scorer(model), model, data, size)
+        if never := int(np.isneginf(scores).sum()):
+            advice = " (--set smoothing=1 expects what was never seen)" if isinstance(model, Counts) else ""
+            log.warning(
+                "%d of %d test examples have probability 0, so the mean is minus infinity%s",
+                never, len(scores), advice,
+            )  # fmt: skip
+        return summary(scores, model, data, "log_prob", "exact")
     elbo = summary(log_probs(scorer(model), model, data, size), model, data, "elbo", "bound")
     tighter = log_probs(scorer(model, IMPORTANCE_SAMPLES), model, data, size)
     return {**elbo, **summary(tighter, model, data, f"iwae_{IMPORTANCE_SAMPLES}", "bound")}
@@ -550,9 +582,16 @@ def card(
         "command": run.record["command"],
         "versions": run.record["versions"],
         "levels": model.levels,  # of the scored values
-        "parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables)),
+        **parameters(model),
         "metrics": dict(metrics),
     }
+
+
+def parameters(model: GenerativeModel) -> dict[str, int]:
+    """How many numbers training chooses: the trainable weights, or of a table those that are free."""
+    if isinstance(model, Counts):
+        return {"parameters": model.free_parameters, "free_parameters": model.free_parameters}
+    return {"parameters": int(sum(np.prod(v.shape) for v in model.trainable_variables))}
 
 
 def _choose_run(plan: Plan, given: Path | None, folder: Path, new: bool) -> Run:
@@ -659,8 +698,7 @@ def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
         try:
             with strategy.scope():
                 model = build(smaller)
-            data = datasets.batches(plan.train, size, seed=plan.seed, steps=1)
-            model.fit(data, steps_per_epoch=1, shuffle=False, verbose=0)
+            model.fit(smaller.batches(1), steps_per_epoch=1, shuffle=False, verbose=0)
         except tf.errors.ResourceExhaustedError:
             size //= 2
             continue
@@ -692,7 +730,10 @@ def _result_line(run: Run) -> str:
     record = run.record
     if not record["result"]:
         return f"{record['step']} steps in {record['seconds']:.0f} s"
-    return ", ".join(f"{key} {item['value']:.3f} {item['unit']}" for key, item in record["result"].items())
+    return ", ".join(
+        f"{key} {'not finite' if item['value'] is None else format(item['value'], '.3f')} {item['unit']}"
+        for key, item in record["result"].items()
+    )
 
 
 def versions() -> dict[str, str]:

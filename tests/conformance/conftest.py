@@ -79,9 +79,7 @@ class Subject:
 
     def batches(self, steps: int):
         """The first batches of the run, a dataset."""
-        from zoo import data
-
-        return data.batches(self.plan.train, self.plan.batch_size, seed=self.plan.seed, steps=steps)
+        return self.plan.batches(steps)
 
     @functools.cached_property
     def requests(self) -> dict[str, dict[str, np.ndarray]]:

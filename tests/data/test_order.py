@@ -37,11 +37,21 @@ def test_an_epoch_shows_each_row_at_most_once_and_drops_only_the_remainder(size,
     assert set(rows) <= set(range(length))
 
 
-@given(sizes, st.integers(0, 1000), st.integers(0, 50))
-def test_starting_later_continues_the_same_order(size, seed, start):
+@given(sizes, st.integers(0, 2**63 - 1))
+def test_an_epoch_of_every_row_shows_each_once_and_fills_the_last_batch(size, seed):
     length, batch = size
-    unbroken = take(rows_of_step(length, batch, seed), start + 5)[start:]
-    resumed = take(rows_of_step(length, batch, seed, start), 5)
+    steps = steps_per_epoch(length, batch, every_row=True)
+    rows = np.concatenate(take(rows_of_step(length, batch, seed, every_row=True), steps))
+    assert sorted(rows[rows >= 0]) == list(range(length))
+    assert (rows[length:] == -1).all()
+    assert len(rows) - length < batch
+
+
+@given(sizes, st.integers(0, 1000), st.integers(0, 50), st.booleans())
+def test_starting_later_continues_the_same_order(size, seed, start, every_row):
+    length, batch = size
+    unbroken = take(rows_of_step(length, batch, seed, every_row=every_row), start + 5)[start:]
+    resumed = take(rows_of_step(length, batch, seed, start, every_row), 5)
     np.testing.assert_array_equal(unbroken, resumed)
 
 
@@ -84,6 +94,15 @@ def test_batches_resume_in_the_middle(data, start):
     unbroken = [batch["label"].numpy() for batch in batches(data, 3, seed=5, steps=start + 4)][start:]
     resumed = [batch["label"].numpy() for batch in batches(data, 3, seed=5, start_step=start, steps=4)]
     np.testing.assert_array_equal(unbroken, resumed)
+
+
+def test_batches_of_every_row_say_which_rows_count(data):
+    passed = list(batches(data, 4, seed=5, steps=3, every_row=True))
+    weight = np.concatenate([batch["weight"] for batch in passed])
+    label = np.concatenate([batch["label"] for batch in passed])
+    assert list(weight) == [1] * 10 + [0] * 2
+    assert sorted(label[weight == 1]) == list(range(10))
+    assert "weight" not in next(iter(batches(data, 4, seed=5)))
 
 
 def test_batches_know_their_number_and_have_no_end_without(data):

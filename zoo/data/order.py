@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
 
-def steps_per_epoch(length: int, batch_size: int) -> int:
-    """How many full batches one pass over `length` rows gives (the remainder is dropped).
+def steps_per_epoch(length: int, batch_size: int, every_row: bool = False) -> int:
+    """How many full batches one pass over `length` rows gives; the remainder is dropped unless `every_row`.
 
     Raises:
         UsageError: if there is not one full batch.
@@ -26,7 +26,7 @@ def steps_per_epoch(length: int, batch_size: int) -> int:
         raise UsageError(
             f"A batch of {batch_size} does not fit into {length} examples: use --batch-size {length} or less."
         )
-    return length // batch_size
+    return -(-length // batch_size) if every_row else length // batch_size
 
 
 def epochs_to_steps(epochs: int, length: int, batch_size: int) -> int:
@@ -34,7 +34,9 @@ def epochs_to_steps(epochs: int, length: int, batch_size: int) -> int:
     return epochs * steps_per_epoch(length, batch_size)
 
 
-def rows_of_step(length: int, batch_size: int, seed: int, start_step: int = 0) -> Iterator[np.ndarray]:
+def rows_of_step(
+    length: int, batch_size: int, seed: int, start_step: int = 0, every_row: bool = False
+) -> Iterator[np.ndarray]:
     """The rows of each batch from `start_step` on, for ever.
 
     Args:
@@ -42,14 +44,16 @@ def rows_of_step(length: int, batch_size: int, seed: int, start_step: int = 0) -
         batch_size: rows a batch.
         seed: the run's seed, not negative.
         start_step: the first step.
+        every_row: an epoch has a last batch with its remainder, filled up with -1.
 
     Yields:
         int64 [batch_size].
     """
-    per_epoch = steps_per_epoch(length, batch_size)
+    per_epoch = steps_per_epoch(length, batch_size, every_row)
     epoch, position = divmod(start_step, per_epoch)
     while True:
         order = np.random.Generator(np.random.Philox([seed, epoch])).permutation(length)
+        order = np.pad(order, (0, max(0, per_epoch * batch_size - length)), constant_values=-1)
         for step in range(position, per_epoch):
             yield order[step * batch_size : (step + 1) * batch_size]
         epoch, position = epoch + 1, 0
@@ -73,7 +77,13 @@ def rows(data: Data, index: np.ndarray | slice) -> dict[str, np.ndarray]:
 
 
 def batches(
-    data: Data, batch_size: int, *, seed: int, start_step: int = 0, steps: int | None = None
+    data: Data,
+    batch_size: int,
+    *,
+    seed: int,
+    start_step: int = 0,
+    steps: int | None = None,
+    every_row: bool = False,
 ) -> tf.data.Dataset:
     """Full batches in a random order that is a function of the seed, endless or `steps` of them.
 
@@ -83,21 +93,23 @@ def batches(
         seed: the run's seed.
         start_step: the step to go on from; the order is that of an unbroken run.
         steps: how many batches; None: without end.
+        every_row: an epoch has every row once; its last batch is filled up with rows of weight 0.
 
     Returns:
         A dataset of dictionaries: image float32 [B, H, W, C] in [0, 1] (value / (levels-1)), captions as
-        strings, the other fields as they are.
+        strings, the other fields as they are; with `every_row` also weight float32 [B].
     """
     import tensorflow as tf
 
     steps_per_epoch(len(data), batch_size)  # complain now, not from inside the pipeline
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
-        for index in rows_of_step(len(data), batch_size, seed, start_step):
-            yield {
+        for index in rows_of_step(len(data), batch_size, seed, start_step, every_row):
+            found = {
                 name: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
-                for name, values in rows(data, index).items()
+                for name, values in rows(data, np.maximum(index, 0)).items()
             }
+            yield found | ({"weight": (index >= 0).astype(np.float32)} if every_row else {})
 
     def spec(name: str, array: np.ndarray) -> tf.TensorSpec:
         kinds = {"U": tf.string}
@@ -105,6 +117,8 @@ def batches(
         return tf.TensorSpec((batch_size, *array.shape[1:]), kind, name)
 
     signature = {name: spec(name, array) for name, array in data.fields.items()}
+    if every_row:
+        signature["weight"] = tf.TensorSpec((batch_size,), tf.float32, "weight")
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     if steps is not None:
         dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))

@@ -72,7 +72,8 @@ def summary(
         kind: `exact` or `bound`.
     """
     n = len(scores)
-    error = float(np.std(scores, ddof=1) / math.sqrt(n)) if n > 1 else None
+    spread = n > 1 and np.isfinite(scores).all()
+    error = float(np.std(scores, ddof=1) / math.sqrt(n)) if spread else None
     unit = model.dimensions * math.log(2.0)
     receipt = {
         "dataset": data.spec,
