@@ -164,6 +164,7 @@ class Text:
     """A model that draws text, as far as writing looks at it."""
 
     modality = "text"
+    card: dict = {}  # noqa: RUF012
     signatures = {"sample": {"outputs": {"text": {"shape": [None]}}}}  # noqa: RUF012
 
 
@@ -175,7 +176,7 @@ def test_text_is_written(tmp_path, ending):
     if ending == ".txt":
         assert out.read_text(encoding="utf-8") == "one two\nzwölf\nthree\n"
     elif ending == ".csv":
-        assert out.read_text(encoding="utf-8") == 'seed,text0\n4,"one\ntwo"\n5,zwölf\n6,three\n'
+        assert out.read_text(encoding="utf-8") == 'seed,text\n4,"one\ntwo"\n5,zwölf\n6,three\n'
     else:
         assert (out / "1-seed-5.txt").read_text(encoding="utf-8") == "zwölf"
 
