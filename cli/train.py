@@ -35,7 +35,7 @@ from zoo.errors import UsageError
 @click.option("--new", is_flag=True, help="Start afresh, also where an equal run could be resumed.")
 @click.option(
     "--strategy",
-    type=click.Choice(["auto", "one", "mirrored"]),
+    type=click.Choice(["auto", "one", "mirrored", "multi-worker"]),
     default="auto",
     show_default=True,
     help="On which devices: auto takes all GPUs.",

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -51,6 +53,22 @@ def test_every_preset_names_its_turns(name):
     for preset in presets.values():
         assert set(preset["optimizers"]) == turns
         assert set(preset.get("averages", {})) <= turns
+
+
+@pytest.mark.parametrize("name", registry.names())
+def test_models_are_attributes_by_file_and_by_class(name):
+    module, model_class = registry.module(name), registry.model_class(name)
+    assert getattr(zoo.models, name) is module
+    assert getattr(zoo.models, model_class.__name__) is model_class
+
+
+def test_models_load_only_what_is_asked_for():
+    code = (
+        "import sys, zoo; zoo.models; assert 'tensorflow' not in sys.modules;"
+        "from zoo.models import VAE; assert 'zoo.models.gan' not in sys.modules;"
+        "assert zoo.models.vae.VAE is VAE and not hasattr(zoo.models, 'Config')"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_list_has_what_the_command_prints():

@@ -2,7 +2,9 @@
 
 A matrix product changes in its last bit with the size of its batch, and that can flip a discrete draw. So
 every signature runs on chunks of `CHUNK` rows, the last one filled up with repeats of its last row: a row's
-result depends neither on how many rows are asked for nor on which others they are.
+result depends neither on how many rows are asked for nor on which others they are. There is one exception:
+NADE's sampler multiplies only the rows that drew a 1, so that a conditional may differ by some 1e-7 with the
+other rows of the chunk, and with it a pixel whose random number lies as close to its probability.
 
 Neither Keras nor TensorFlow Probability is imported here: a picture should come soon.
 
@@ -340,9 +342,6 @@ _VERBS = {
 }
 
 
-
-
-
 def _seeds(seeds: Any) -> np.ndarray:
     """Seeds as int64 [N], none of them negative."""
     values = np.asarray(seeds)
@@ -351,6 +350,3 @@ def _seeds(seeds: Any) -> np.ndarray:
     if (values < 0).any():
         raise UsageError(f"seeds must not be negative: got {values.min()}.")
     return values.astype(np.int64)
-
-
-

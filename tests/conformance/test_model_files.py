@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
+
 import pytest
 
 from zoo import registry
@@ -33,6 +36,13 @@ def test_card_says_what_the_class_can(name):
 
 
 @pytest.mark.parametrize("name", MODELS)
+def test_card_says_what_the_model_cannot(name):
+    limits = registry.card(name)["limits"]
+    assert len(limits.split()) >= 8
+    assert limits.endswith(".")
+
+
+@pytest.mark.parametrize("name", MODELS)
 def test_config_is_frozen_and_says_its_defaults(name):
     config_class = registry.model_class(name).config_class()
     config = config_class()
@@ -54,3 +64,26 @@ def test_preset_is_complete(name, preset):
         make_optimizer(turn, optimizer, 100)
     kind, _, rest = values["dataset"].partition(":")
     assert rest or values["dataset"] in CATALOGUE, f"no data set {kind}"
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        pytest.param(path, marks=pytest.mark.xdist_group(path.parents[2].name), id=path.parents[2].name)
+        for path in sorted(registry.SHIPPED.glob("*/*/assets.extra/model_card.json"))
+    ],
+)
+def test_shipped_model_is_what_its_command_makes_now(path):
+    card = json.loads(path.read_text())
+    name, preset = card["model"], card["preset"]
+    default = registry.card(name)["default"]
+    assert card["command"] == f"gmzoo train {name}" + (f" --preset {preset}" if preset != default else "")
+    values = registry.presets(name)[preset]
+    config_class = registry.model_class(name).config_class()
+    of_data = {key: card["config"][key] for key in ("image_shape", "classes") if card["config"].get(key)}
+    config = configure(config_class, {**values["config"], **of_data})
+    assert json.loads(json.dumps(dataclasses.asdict(config))) == card["config"]
+    assert card["dataset"]["spec"] == values["dataset"]
+    assert card["batch_size"] == values["batch_size"]
+    per_epoch = card["dataset"]["examples"] // card["batch_size"]
+    assert card["steps"] == (values.get("steps") or values["epochs"] * per_epoch)

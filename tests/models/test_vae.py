@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from zoo.base import LikelihoodBound, configure
 from zoo.errors import UsageError
+from zoo.exporting import signatures
 from zoo.models.vae import VAE, Config, kl_to_prior
 from zoo.noise import RowNoise, StepNoise
 
@@ -191,6 +192,14 @@ def test_the_elbo_is_the_mean_log_weight():
     elbo = model.elbo(np.repeat(x, draws, 0), StepNoise(1, 0, len(x) * draws)).numpy().reshape(-1, draws)
     error = np.hypot(weights.std(1), elbo.std(1)) / np.sqrt(draws)
     np.testing.assert_array_less(np.abs(weights.mean(1) - elbo.mean(1)), 4 * error)
+
+
+def test_codes_of_the_posterior_and_of_the_prior_are_independent_draws():
+    model, seeds = vae(), np.arange(4)
+    x = np.zeros((4, *model.example_shape()), np.float32)
+    posterior, drawn = model.encode(x), signatures(model)["encode_draw"].run(x, tf.constant(seeds))["code"]
+    standard = (drawn - posterior.mean()) / posterior.stddev()
+    assert np.abs(standard - model.prior(RowNoise(seeds))).max() > 0.1
 
 
 def test_a_bound_does_not_depend_on_the_rest_of_the_batch():
