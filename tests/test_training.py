@@ -536,6 +536,30 @@ def test_an_unfinished_run_gives_what_it_has_and_says_so(tmp_path, caplog):
     assert "is unfinished: using what it had reached at step 3 of 24" in caplog.text
 
 
+def test_a_run_without_a_checkpoint_says_how_to_go_on_where_it_knows(tmp_path):
+    run = Run(tmp_path / "run")
+    run.update(model="vae", preset="tiny", status="stopped", started="2026", command=None)
+    with pytest.raises(ZooError, match=r"has no checkpoint yet\.$"):
+        training.export_unfinished(run)
+    run.update(command="gmzoo train vae")
+    with pytest.raises(ZooError, match=r"yet\. Go on with it: gmzoo train vae$"):
+        training.export_unfinished(run)
+
+
+def test_a_preset_s_image_size_holds_for_every_source():
+    patched = {**registry.presets("vae")["tiny"], "image_size": 16}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(registry.presets("vae"), "tiny", patched)
+        assert training.plan("vae", preset="tiny").config.image_shape == (16, 16, 1)
+        assert training.plan("vae", preset="tiny", image_size=8).config.image_shape == (8, 8, 1)
+
+
+def test_classes_are_those_of_the_data():
+    assert training.plan("dcgan", preset="tiny", settings={"classes": 10}).config.classes == 10
+    with pytest.raises(UsageError, match="classes=7: the data decides it, and digits has 10"):
+        training.plan("dcgan", preset="tiny", settings={"classes": 7})
+
+
 def test_two_replicas_train_as_one(finished, tmp_path):
     mirrored = zoo.train("vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path)
     first, second = weights(finished), weights(mirrored)
