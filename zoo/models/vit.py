@@ -62,7 +62,7 @@ PRESETS = {
         },
         "dataset": "digits",
         "batch_size": 64,
-        "epochs": 100,
+        "epochs": 150,
         "optimizers": {
             "classifier": {
                 "name": "adamw",
@@ -70,7 +70,7 @@ PRESETS = {
                 "weight_decay": 0.05,
             }
         },
-        "expect": "not measured yet; about 2 min on 2 cores",
+        "expect": "not measured yet; about 3 min on 2 cores",
     },
     "glyphs": {
         "config": {"classes": 10, "width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
@@ -98,7 +98,7 @@ PRESETS = {
         },
         "dataset": "shapes",
         "batch_size": 100,
-        "epochs": 12,
+        "epochs": 20,
         "optimizers": {
             "classifier": {
                 "name": "adamw",
@@ -106,7 +106,7 @@ PRESETS = {
                 "weight_decay": 0.05,
             }
         },
-        "expect": "not measured yet; about 15 min on 2 cores",
+        "expect": "not measured yet; about 13 min on 2 cores",
     },
     "mnist": {
         "config": {"classes": 10, "width": 96, "depth": 4, "heads": 4, "smoothing": 0.1, "shift": 2},
@@ -120,7 +120,7 @@ PRESETS = {
                 "weight_decay": 0.05,
             }
         },
-        "expect": "not measured yet; about 24 min on 2 cores",
+        "expect": "not measured yet; about 22 min on 2 cores",
     },
     "paper": {
         "config": {"patch": 16, "width": 768, "depth": 12, "heads": 12, "keep": 0.9, "classes": 1000},
