@@ -47,10 +47,10 @@ def test_the_papers_networks_have_the_papers_sizes():
 def test_only_the_papers_layers_are_normalised_and_none_has_a_bias():
     model = DCGAN(Config(image_shape=(32, 32, 3), width=4))
     kinds = [type(layer).__name__ for layer in model.generator.layers]
-    assert kinds[-2:] == ["Conv2DTranspose", "Activation"]  # no normalisation next to the image
+    assert kinds[-2:] == ["ImageConvTranspose", "Activation"]  # no normalisation next to the image
     assert kinds.count("BatchNorm") == 3
     kinds = [type(layer).__name__ for layer in model.discriminator.layers]
-    assert kinds[:2] == ["Conv2D", "LeakyReLU"]
+    assert kinds[:2] == ["ImageConv", "LeakyReLU"]
     assert kinds.count("BatchNorm") == 2
     linear = [v.path for v in model.trainable_variables if v.path.endswith("bias")]
     assert linear == []

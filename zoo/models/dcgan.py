@@ -23,6 +23,7 @@ import tensorflow as tf
 from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.resampling import ImageConv, ImageConvTranspose
 from zoo.losses import discriminator_loss, generator_loss
 from zoo.noise import Noise
 
@@ -111,7 +112,7 @@ class Config:
         code_size: d, the length of z, uniform in [-1, 1].
         width: filters of the layer next to the image; they double toward the code. 128 in the paper.
         hidden: units of one fully connected layer behind the code and one before the logit; 0 for none, as
-            the paper wants it in deep networks. The authors' network for 28x28 has 1,024: two convolutions see
+            the paper wants it in deep networks. Theirs for 28x28 has 1,024: two convolutions see
             13 pixels across, and it takes a layer above them to judge the whole.
         classes: 0, or the number of classes K of a class-conditional model.
         smoothing: real examples are labelled 1 - smoothing.
@@ -179,7 +180,7 @@ def make_generator(config: Config) -> keras.Model:
             keras.layers.ReLU(),
         ]
     layers += [
-        keras.layers.Conv2DTranspose(channels, 5, 2, "same", use_bias=False, kernel_initializer=normal()),
+        ImageConvTranspose(channels, kernel_initializer=normal()),
         keras.layers.Activation("tanh", dtype="float32"),
     ]
     return keras.Sequential(layers, name="generator")
@@ -188,15 +189,18 @@ def make_generator(config: Config) -> keras.Model:
 def make_discriminator(config: Config) -> keras.Model:
     """Image [B, H, W, C + K] -> logit [B, 1]; the first layer has no normalisation (section 3)."""
     height, width, channels = config.image_shape
-    layers: list[Any] = [keras.Input((height, width, channels + config.classes))]
-    for index in range(config.doublings):
-        layers.append(
-            keras.layers.Conv2D(
-                config.width * 2**index, 5, 2, "same", use_bias=False, kernel_initializer=normal()
-            )
-        )
-        layers += [batch_norm()] if index else []
-        layers.append(keras.layers.LeakyReLU(0.2))
+    layers: list[Any] = [
+        keras.Input((height, width, channels + config.classes)),
+        ImageConv(config.width, kernel_initializer=normal()),
+        keras.layers.LeakyReLU(0.2),
+    ]
+    for index in range(1, config.doublings):
+        filters = config.width * 2**index
+        layers += [
+            keras.layers.Conv2D(filters, 5, 2, "same", use_bias=False, kernel_initializer=normal()),
+            batch_norm(),
+            keras.layers.LeakyReLU(0.2),
+        ]
     layers.append(keras.layers.Flatten())
     if config.hidden:
         layers += [
