@@ -43,15 +43,31 @@ def counted(model: NADE, draws: int) -> np.ndarray:
 
 
 ORDERINGS = [{"ordering": "raster"}, *({"ordering": "random", "ordering_seed": seed} for seed in range(4))]
+GIVEN = {"ordering": "given", "order": (7, 0, 6, 1, 5, 2, 4, 3)}
+DEEP = {"orderless": True, "hidden_layers": 2, "activation": "relu", "hidden_units": 5}
+ENSEMBLE = {**DEEP, "ordering": "random", "orderings": 3}
 
 
 @pytest.mark.parametrize("activation", ["sigmoid", "relu"])
-@pytest.mark.parametrize("ordering", ORDERINGS, ids=str)
+@pytest.mark.parametrize("ordering", [*ORDERINGS, GIVEN], ids=str)
 def test_the_probabilities_of_all_images_sum_to_one(ordering, activation):
     model = nade(activation=activation, **ordering)
     log_prob = model.log_prob(every_image(model.config.image_shape)).numpy()
     assert np.logaddexp.reduce(log_prob) == pytest.approx(0.0, abs=1e-5)
     assert log_prob.max() - log_prob.min() > 5  # far from the uniform distribution
+
+
+@pytest.mark.parametrize("ordering", [*ORDERINGS, GIVEN], ids=str)
+@pytest.mark.parametrize("layers", [1, 3])
+def test_an_orderless_network_sums_to_one_along_every_ordering(ordering, layers):
+    model = nade(**{**DEEP, "hidden_layers": layers, **ordering})
+    log_prob = model.log_prob(every_image(model.config.image_shape)).numpy()
+    assert np.logaddexp.reduce(log_prob) == pytest.approx(0.0, abs=1e-5)
+    assert log_prob.max() - log_prob.min() > 5
+
+
+def test_a_given_ordering_is_taken():
+    assert tuple(nade(**GIVEN).order.numpy()) == GIVEN["order"]
 
 
 def test_the_orderings_are_permutations_that_differ():
@@ -190,6 +206,7 @@ def test_the_loss_is_the_mean_negative_log_likelihood():
 
 @pytest.mark.parametrize("ordering", ORDERINGS[:2], ids=str)
 def test_it_begins_as_the_pixels_of_the_data(ordering):
+    """Random order too: each output has its own pixel's log-odds."""
     model = NADE(Config(image_shape=(2, 3, 1), hidden_units=4, **ordering))
     x = (np.random.default_rng(8).random((200, 2, 3, 1)) < np.linspace(0, 1, 6).reshape(2, 3, 1)).astype("f")
     model.begin({"image": tf.constant(x)})
@@ -197,7 +214,198 @@ def test_it_begins_as_the_pixels_of_the_data(ordering):
     np.testing.assert_allclose(tf.sigmoid(model.output_bias), p[model.order.numpy()], rtol=1e-4)
 
 
-@pytest.mark.parametrize("options", [{"hidden_units": 0}, {"ordering_seed": -1}])
-def test_impossible_options_are_refused(options):
-    with pytest.raises(UsageError, match="at least"):
+# -- orderless ---------------------------------------------------------------------------------------------
+
+
+def along(model: NADE, x: np.ndarray, order) -> np.ndarray:
+    """log p(x) of images along one ordering, each conditional from its own mask: the naive way."""
+    flat = x.reshape(len(x), -1).astype(np.float32)
+    log_prob = np.zeros(len(x))
+    known = np.zeros(flat.shape, bool)
+    for d in order:
+        logit = model.network.logits(flat, known).numpy()[:, d].astype(np.float64)
+        log_prob -= np.logaddexp(0, np.where(flat[:, d] == 1, -logit, logit))
+        known[:, d] = True
+    return log_prob
+
+
+def test_the_walk_along_an_ordering_equals_a_mask_for_each_conditional():
+    model = nade(**DEEP, ordering="random")
+    x = images(model)
+    np.testing.assert_allclose(model.log_prob(x), along(model, x, model.order.numpy()), rtol=1e-4)
+
+
+def test_an_ensemble_is_the_mean_of_probabilities():
+    model = nade(**ENSEMBLE)
+    x = images(model)
+    each = [along(model, x, order) for order in model.orders.numpy()]
+    expected = np.logaddexp.reduce(each, axis=0) - np.log(3)
+    np.testing.assert_allclose(model.log_prob(x), expected, rtol=1e-4)
+    assert np.abs(expected - np.mean(each, axis=0)).max() > 0.1  # not the mean of log-probabilities
+    everything = model.log_prob(every_image(model.config.image_shape)).numpy()
+    assert np.logaddexp.reduce(everything) == pytest.approx(0.0, abs=1e-5)
+
+
+def test_the_orderless_loss_is_the_mean_over_all_orderings():
+    """All subsets of all sizes, each as often as it is drawn, against all 4! orderings."""
+    model = nade(**DEEP, image_shape=(2, 2, 1))
+    x = images(model)
+    flat = x.reshape(len(x), 4)
+    expected = -np.mean([along(model, x, order) for order in itertools.permutations(range(4))], axis=0)
+    loss = np.zeros(len(x))
+    for size in range(4):
+        subsets = list(itertools.combinations(range(4), size))
+        for subset in subsets:
+            known = np.zeros(flat.shape, bool)
+            known[:, list(subset)] = True
+            loss += model.orderless_loss(flat, known).numpy() / len(subsets) / 4
+    np.testing.assert_allclose(loss, expected, rtol=1e-4)
+    biased = loss * 0.8  # what D / (D - n + 1) would come to is nowhere near
+    assert np.abs(biased - expected).min() > 0.01
+
+
+def test_known_dimensions_are_drawn_evenly_over_sizes_and_subsets():
+    model = nade(**DEEP, image_shape=(2, 2, 1))
+    rows = 40_000
+    known = model.draw_known(StepNoise(0, 0, rows)).numpy()
+    state = np.bincount(known @ 2 ** np.arange(4), minlength=16)
+    expected = [rows / 4 / [1, 4, 6, 4][bin(s).count("1")] if s < 15 else 0 for s in range(16)]
+    assert state[15] == 0  # something is always unknown
+    assert stats.chisquare(state[:15], expected[:15]).pvalue > 1e-6
+
+
+def test_the_training_loss_is_the_mean_over_the_drawn_masks():
+    model = nade(**DEEP)
+    x = images(model)
+    noise = StepNoise(3, 1, len(x))
+    loss, terms = model.objective({"image": tf.constant(x)}, {}, noise)
+    expected = model.orderless_loss(x.reshape(len(x), -1), model.draw_known(noise)).numpy().mean()
+    assert loss.numpy() == pytest.approx(expected, rel=1e-6)
+    assert terms["nll"].numpy() == loss.numpy()
+
+
+def test_what_is_unknown_has_no_gradient():
+    model = nade(**DEEP)
+    x = tf.constant(images(model, 1).reshape(1, -1))
+    for size in range(8):
+        known = np.arange(8)[None] < size
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            logits = model.network.logits(x, known)
+        gradient = tape.jacobian(logits, x).numpy()[0, :, 0]  # [D outputs, D inputs]
+        assert (gradient[:, size:] == 0).all()
+        if size:
+            assert (np.abs(gradient[:, :size]).max(0) > 0).all()
+
+
+@pytest.mark.parametrize("options", [ENSEMBLE, {**DEEP, "ordering": "raster"}], ids=str)
+def test_orderless_samples_come_as_often_as_the_ensembles_probability_says(options):
+    model = nade(**options, spread=0.6, image_shape=(2, 3, 1))
+    draws = 20_000
+    counts = counted(model, draws)
+    expected = draws * np.exp(model.log_prob(every_image((2, 3, 1))).numpy().astype(np.float64))
+    assert stats.chisquare(counts, expected * draws / expected.sum()).pvalue > 1e-6
+
+
+def test_temperature_sharpens_an_orderless_model_too():
+    model = nade(**ENSEMBLE)
+    noise = RowNoise(tf.range(100, dtype=tf.int64))
+    cold, one = (model.sample_with(noise, temperature=tf.fill((100,), t)) for t in (0.0, 1.0))
+    np.testing.assert_array_equal(one, model.sample(noise))
+    assert len(np.unique(cold.numpy().reshape(100, -1), axis=0)) <= 3  # one an ordering
+
+
+# -- completion --------------------------------------------------------------------------------------------
+
+
+def completed(model: NADE, x: np.ndarray, known: np.ndarray, draws: int) -> np.ndarray:
+    """How often each of the images of 6 pixels comes when `x` is completed."""
+    graph = tf.function(
+        lambda seeds: model.complete(
+            tf.repeat(x[None], tf.size(seeds), 0), tf.repeat(known[None], tf.size(seeds), 0), RowNoise(seeds)
+        )
+    )
+    drawn = graph(tf.range(draws, dtype=tf.int64)).numpy().reshape(draws, 6)
+    return np.bincount((drawn @ 2 ** np.arange(5, -1, -1)).astype(int), minlength=64)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"ordering": "random"}, {**DEEP, "ordering": "random"}],
+    ids=["raster", "random", "orderless"],
+)
+def test_what_comes_first_is_completed_by_the_exact_conditional(options):
+    """Where the known pixels are the first of the order, p(rest | known) is a ratio of sums over images."""
+    model = nade(**options, spread=0.6, image_shape=(2, 3, 1))
+    first = model.order.numpy()[:3]
+    known = np.isin(np.arange(6), first).reshape(2, 3)
+    x = np.array([1, 0, 1, 1, 0, 0], np.float32).reshape(2, 3, 1)
+    everything = every_image((2, 3, 1))
+    agree = (everything.reshape(64, 6)[:, first] == x.reshape(6)[first]).all(1)
+    p = np.where(agree, np.exp(model.log_prob(everything).numpy().astype(np.float64)), 0)
+    counts = completed(model, x, known, 10_000)
+    assert counts[~agree].sum() == 0
+    assert stats.chisquare(counts[agree], 10_000 * (p / p.sum())[agree]).pvalue > 1e-6
+
+
+def test_an_orderless_model_sees_all_that_is_known():
+    """Known pixels that come last in the order decide the first: the order is known first."""
+    model = nade(**DEEP, spread=0.6, image_shape=(2, 3, 1))
+    known = np.array([0, 0, 0, 0, 0, 1], bool).reshape(2, 3)
+    x = np.zeros((2, 3, 1), np.float32)
+    x[1, 2] = 1
+    everything = every_image((2, 3, 1))
+    known_first = np.exp(along(model, everything, [5, 0, 1, 2, 3, 4]))
+    p = np.where(everything[:, 1, 2, 0] == 1, known_first, 0)
+    agree = p > 0
+    counts = completed(model, x, known, 10_000)
+    assert stats.chisquare(counts[agree], 10_000 * (p / p.sum())[agree]).pvalue > 1e-6
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"ordering": "random"}, ENSEMBLE], ids=["raster", "random", "ensemble"]
+)
+def test_what_is_known_stays_as_it_is_gray_or_not(options):
+    model = nade(**options, image_shape=(3, 2, 2))
+    random = np.random.default_rng(9)
+    x = random.random((20, 3, 2, 2)).astype(np.float32)
+    known = random.random((20, 3, 2)) < 0.5
+    done = model.complete(tf.constant(x), tf.constant(known), RowNoise(tf.range(20, dtype=tf.int64))).numpy()
+    np.testing.assert_array_equal(done[known], x[known])
+    assert set(np.unique(done[~known])) == {0.0, 1.0}
+    # Unknown values of the input have no influence.
+    x[~known] = 1 - x[~known]
+    again = model.complete(tf.constant(x), tf.constant(known), RowNoise(tf.range(20, dtype=tf.int64))).numpy()
+    np.testing.assert_array_equal(again[~known], done[~known])
+
+
+def test_nothing_known_is_a_sample():
+    for options in ({"ordering": "random"}, ENSEMBLE):
+        model = nade(**options)
+        noise = RowNoise(tf.range(20, dtype=tf.int64))
+        sample = model.sample(noise)
+        nothing = model.complete(tf.ones_like(sample), tf.zeros(sample.shape[:3], tf.bool), noise)
+        np.testing.assert_array_equal(nothing, sample)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"hidden_units": 0}, "at least 1"),
+        ({"ordering_seed": -1}, "at least 0"),
+        ({"hidden_layers": 2}, "orderless=true"),
+        ({"orderings": 2, "ordering": "random"}, "orderless=true"),
+        ({"orderings": 2, "orderless": True}, "ordering=random"),
+        ({"ordering": "given"}, "belong together"),
+        ({"order": (1, 0)}, "belong together"),
+        ({"ordering": "given", "order": (0, 2)}, "each of 0 to 1 once"),
+    ],
+)
+def test_impossible_options_are_refused(options, words):
+    with pytest.raises(UsageError, match=words):
         Config(**options)
+
+
+def test_a_given_order_of_another_size_is_refused():
+    with pytest.raises(UsageError, match="order has 3 dimensions, and an image has 4"):
+        NADE(Config(image_shape=(2, 2, 1), ordering="given", order=(2, 0, 1)))

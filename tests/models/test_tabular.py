@@ -53,6 +53,12 @@ def dependent_images(rows: int, levels: int = 2, seed: int = 0) -> np.ndarray:
     return every_image(levels)[random.choice(len(p), rows, p=p)]
 
 
+def drawn(model, rows: int) -> np.ndarray:
+    """One image a seed."""
+    graph = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
+    return graph(tf.range(rows, dtype=tf.int64)).numpy()
+
+
 def mean_nll(model, images: np.ndarray) -> float:
     return -float(np.mean(model.log_prob(images).numpy(), dtype=np.float64))
 
@@ -166,9 +172,7 @@ def test_samples_come_as_often_as_their_probability_says(model_class, options, l
     model = make(model_class, levels=levels, smoothing=1.0, **options)
     count(model, dependent_images(300, levels))
     draws = 10_000
-    graph = tf.function(lambda seeds: model.sample(RowNoise(seeds)))
-    drawn = graph(tf.range(draws, dtype=tf.int64)).numpy().reshape(draws, 6)
-    state = np.round(drawn * (levels - 1)) @ levels ** np.arange(5, -1, -1)
+    state = np.round(drawn(model, draws).reshape(draws, 6) * (levels - 1)) @ levels ** np.arange(5, -1, -1)
     counts = np.bincount(state.astype(int), minlength=levels**6)
     expected = draws * np.exp(model.log_prob(every_image(levels)).numpy().astype(np.float64))
     many = expected >= 5  # the rare ones together
@@ -184,8 +188,7 @@ def test_an_image_without_probability_is_never_drawn():
     for model_class, options in [(Joint, {}), (Markov, {"order": 5})]:
         model = make(model_class, smoothing=0.0, **options)
         count(model, images)
-        drawn = model.sample(RowNoise(tf.range(2000, dtype=tf.int64))).numpy()
-        assert {image.tobytes() for image in drawn} <= seen
+        assert {image.tobytes() for image in drawn(model, 2000)} <= seen
 
 
 @pytest.mark.parametrize("levels", [2, 4])
