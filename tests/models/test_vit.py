@@ -166,8 +166,8 @@ def test_attributes_are_an_output_where_there_are_any():
         ({"width": 9}, "multiple of heads"),
         ({"depth": 0}, "at least 1"),
         ({"attributes": (2, 0)}, "at least 1"),
-        ({"keep": 0.0}, "keep must be"),
-        ({"smoothing": 1.0}, "smoothing in"),
+        ({"dropout": 1.0}, "dropout and smoothing"),
+        ({"smoothing": -0.1}, "dropout and smoothing"),
     ],
 )
 def test_impossible_options_are_refused(options, why):

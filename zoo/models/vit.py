@@ -56,7 +56,7 @@ PRESETS = {
             "width": 64,
             "depth": 4,
             "heads": 4,
-            "keep": 0.9,
+            "dropout": 0.1,
             "smoothing": 0.1,
             "shift": 1,
         },
@@ -123,7 +123,7 @@ PRESETS = {
         "expect": "not measured yet; about 22 min on 2 cores",
     },
     "paper": {
-        "config": {"patch": 16, "width": 768, "depth": 12, "heads": 12, "keep": 0.9, "classes": 1000},
+        "config": {"patch": 16, "width": 768, "depth": 12, "heads": 12, "dropout": 0.1, "classes": 1000},
         "dataset": "folder:IMAGES",
         "image_size": 224,
         "batch_size": 4096,
@@ -154,7 +154,7 @@ class Config:
         depth: how many blocks.
         heads: of each attention, a divisor of the width.
         expansion: units of a block's network, in widths.
-        keep: the share of values that dropout keeps.
+        dropout: the share of values that is left out in training.
         smoothing: this share of a label's weight goes to all classes alike (arXiv 1512.00567, section 7).
         shift: in training images move by up to so many pixels, their edges repeated.
     """
@@ -167,7 +167,7 @@ class Config:
     depth: int = 4
     heads: int = 4
     expansion: int = 4
-    keep: float = 1.0
+    dropout: float = 0.0
     smoothing: float = 0.0
     shift: int = 0
 
@@ -175,8 +175,8 @@ class Config:
         sizes = (self.classes, self.patch, self.width, self.depth, self.heads, self.expansion)
         if min(*sizes, *self.attributes) < 1 or self.shift < 0:
             raise UsageError("all sizes of a vit must be at least 1, shift at least 0.")
-        if not (0 < self.keep <= 1 and 0 <= self.smoothing < 1):
-            raise UsageError("keep must be in (0, 1], smoothing in [0, 1).")
+        if not (0 <= self.dropout < 1 and 0 <= self.smoothing < 1):
+            raise UsageError("dropout and smoothing must be from 0 to below 1.")
         if self.width % self.heads:
             raise UsageError(f"width={self.width} is not a multiple of heads={self.heads}.")
 
@@ -210,7 +210,13 @@ class ViT(GenerativeModel, Encodes, Describes):
             shape=(1, 1 + config.patches, width), initializer=small, name="positions"
         )
         self.blocks = [
-            Block(width, config.heads, config.expansion * width, keep=config.keep, name=f"block_{index}")
+            Block(
+                width,
+                config.heads,
+                config.expansion * width,
+                keep=1.0 - config.dropout,
+                name=f"block_{index}",
+            )
             for index in range(config.depth)
         ]
         for block in self.blocks:
@@ -239,7 +245,7 @@ class ViT(GenerativeModel, Encodes, Describes):
             tf.cast(self.class_token, patches.dtype), (tf.shape(patches)[0], 1, self.config.width)
         )
         x = tf.concat([token, patches], 1) + tf.cast(self.positions, patches.dtype)  # [B, 1 + N, d]
-        x = dropout(x, self.config.keep, noise, "embedding")
+        x = dropout(x, 1.0 - self.config.dropout, noise, "embedding")
         for block in self.blocks:
             x, _ = block(x, noise=noise)
         return self.norm(x[:, 0])
