@@ -88,9 +88,14 @@ def load_data(
     if model.takes == "image":
         height, width, channels = shape
         options |= {"image_size": height if height == width else None, "channels": channels}
+    if made_of := trained_on.get("dequantised"):
+        height, width, channels = made_of
+        options |= {"image_size": height if height == width else None, "channels": channels}
     if model.takes == "tokens":  # each text of the user's own has a vocabulary of its own
         options["vocabulary"] = model.card.get("config", {}).get("vocabulary")
     found = zoo.data.load(data, split, **options)
+    if model.takes == "features":
+        found = zoo.data.as_features(found)
     found.require(model.takes)
     got = found.fields[model.takes].shape[1:]
     if len(got) != len(shape) or any(each not in (None, size) for each, size in zip(shape, got, strict=True)):

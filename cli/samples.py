@@ -26,7 +26,7 @@ log = logging.getLogger("gmzoo")
 #: What can be written of which kind of example; the first without --out.
 ENDINGS = {
     "image": (".png", ".gif", ".npz", ".csv", output.FOLDER),
-    "features": (".csv", ".npz"),
+    "features": (".csv", ".npz", ".png"),
     "tokens": (".csv", ".npz"),
     "text": (".txt", ".csv", output.FOLDER),
 }
@@ -53,9 +53,8 @@ def read_prompts(prompt: str | None, file: str | None) -> list[str] | None:
 def limited(model: LoadedModel, seeds: np.ndarray, ending: str) -> np.ndarray:
     """The seeds that a picture has room for; says what was left out."""
     most = len(seeds)
-    if ending == ".png":
-        height, width = example_shape(model)[:2]
-        most = min(GRID_IMAGES, max(64, GRID_PIXELS // (height * width)))
+    if ending == ".png" and (shape := image_shape(model)):
+        most = min(GRID_IMAGES, max(64, GRID_PIXELS // (shape[0] * shape[1])))
     if ending == ".gif":
         most = FRAMES
     if len(seeds) > most:
@@ -71,6 +70,14 @@ def example_shape(model: LoadedModel) -> list[int]:
     """The shape of one example."""
     drawing = "sample" if "sample" in model.signatures else "sample_with"
     shape: list[int] = model.signatures[drawing]["outputs"][model.modality]["shape"][1:]
+    return shape
+
+
+def image_shape(model: LoadedModel) -> list[int]:
+    """(H, W, C) of images, or of what a model of features made them of; [] of other features."""
+    if model.modality == "image":
+        return example_shape(model)
+    shape: list[int] = model.card.get("dataset", {}).get("dequantised", [])
     return shape
 
 
@@ -128,14 +135,14 @@ def write(
     followed = follow(pieces, count, "sampling")
     rows = (row for piece in followed for row in piece)
     if ending == ".png":
-        pictures.write_picture(pictures.grid(np.concatenate([*followed])), path)
+        _draw(path, model, np.concatenate([*followed]))
     elif ending == ".gif":
         pictures.gif((pictures.grid(row[None], gap=0) for row in rows), path, ms=250)
     elif ending == ".npz":
         output.write_npz(path, {model.modality: (count, followed), "seed": (count, [seeds])})
     elif ending == ".csv":
         size = int(np.prod(example_shape(model), dtype=int))
-        names = [f"{model.modality}{index}" for index in range(size)]
+        names = feature_names(model) or [f"{model.modality}{index}" for index in range(size)]
         header = ["seed", *(["text"] if model.modality == "text" else names)]
         values = ([_text(value) for value in np.reshape(row, -1).tolist()] for row in rows)
         output.write_csv(path, header, ([seed, *value] for seed, value in zip(seeds, values, strict=True)))
@@ -145,6 +152,26 @@ def write(
         output.write_lines(path, map(_text, rows))
     else:
         output.write_folder(path, _files(seeds, rows, model.modality))
+
+
+def feature_names(model: LoadedModel) -> list[str]:
+    """The names of the columns that the model was trained on; [] where they have none."""
+    names: list[str] = model.card.get("dataset", {}).get("feature_names", [])
+    return names if model.modality == "features" else []
+
+
+def _draw(path: Path, model: LoadedModel, examples: np.ndarray) -> None:
+    """A grid of images, or a cloud of points for each pair of features."""
+    if shape := image_shape(model):
+        if model.modality == "features":  # a level plus noise
+            levels = model.card["dataset"]["levels"] or 256
+            examples = examples.reshape(-1, *shape) / levels
+        pictures.write_picture(pictures.grid(examples), path)
+        return
+    from zoo.reports.scatter import scatter_matrix
+
+    names = feature_names(model) or [f"feature {index}" for index in range(examples.shape[1])]
+    scatter_matrix(examples, names, path)
 
 
 def _text(row: Any) -> str:

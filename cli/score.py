@@ -94,7 +94,7 @@ def command(
     elif path is not None:
         _draw(data, columns["log_prob"], path)
     means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
-    kind = "exact" if exact else "bound"
+    kind = "exact" if exact and not data.info.dequantised else "bound"
     levels = loaded.card.get("levels")
     if told := data.coarsened(levels):
         log.info(told)
@@ -117,6 +117,8 @@ def command(
         )
         return
     draws = "exact" if exact else f"a lower bound, {importance_samples or 50} importance samples"
+    if data.info.dequantised:
+        draws = "a density of levels with noise: a lower bound on their likelihood"
     width = max(map(len, means))
     for name, each in means.items():
         line = f"{name:<{width}}  {each['mean']:.4f}"

@@ -25,7 +25,7 @@ from zoo.distributions import (
 DRAWS = 20_000
 LOGITS = np.array([[0.0, 1.0, -2.0, 0.5], [3.0, -1.0, 0.0, 0.2]], np.float32)
 MEANS = np.array([[-2.0, 0.0, 1.0, 4.0], [0.5, -3.0, 2.0, 6.0]], np.float32)
-RAW_SCALES = np.array([[-1.0, 0.3, 0.0, -0.5], [1.0, 0.0, -2.0, 0.7]], np.float32)
+SCALES = np.array([[0.3, 0.9, 0.7, 0.5], [1.3, 0.7, 0.13, 1.1]], np.float32)
 
 
 @pytest.fixture
@@ -69,11 +69,11 @@ def test_gaussian_is_that_of_scipy_and_its_scale_has_a_floor():
 
 def mixture_pdf(x, row):
     weights = scipy.special.softmax(LOGITS[row].astype(np.float64))
-    return float(weights @ scipy.stats.norm.pdf(x, MEANS[row], softplus(RAW_SCALES[row])))
+    return float(weights @ scipy.stats.norm.pdf(x, MEANS[row], SCALES[row]))
 
 
 def test_gaussian_mixture_is_the_weighted_sum_and_integrates_to_one():
-    head = gaussian_mixture(LOGITS, MEANS, RAW_SCALES)
+    head = gaussian_mixture(LOGITS, MEANS, SCALES)
     grid = np.linspace(-30, 30, 60_001, dtype=np.float32)
     density = np.exp(head.log_prob(np.stack([grid, grid], -1)))
     for row in range(2):
@@ -137,13 +137,13 @@ def test_draws_of_gaussian_follow_its_law(chance):
 
 
 def test_draws_of_gaussian_mixture_have_its_probabilities(chance):
-    parameters = [np.broadcast_to(each, (DRAWS, 2, 4)) for each in (LOGITS, MEANS, RAW_SCALES)]
+    parameters = [np.broadcast_to(each, (DRAWS, 2, 4)) for each in (LOGITS, MEANS, SCALES)]
     normal = chance.standard_normal((DRAWS, 2)).astype(np.float32)
     drawn = draw_gaussian_mixture(*parameters, uniforms(chance, DRAWS, 2), normal).numpy()
     assert drawn.shape == (DRAWS, 2)
     for row in range(2):
         weights = scipy.special.softmax(LOGITS[row].astype(np.float64))
-        laws = scipy.stats.norm(MEANS[row], softplus(RAW_SCALES[row]))
+        laws = scipy.stats.norm(MEANS[row], SCALES[row])
         edges = np.linspace(-4, 6, 21)
         probabilities = np.diff([0.0, *(float(weights @ laws.cdf(edge)) for edge in edges), 1.0])
         counts = np.bincount(np.searchsorted(edges, drawn[:, row]), minlength=len(edges) + 1)

@@ -30,10 +30,11 @@ def gaussian(mean: tf.Tensor, raw_scale: tf.Tensor) -> tfp.distributions.Distrib
 
 
 def gaussian_mixture(
-    logits: tf.Tensor, means: tf.Tensor, raw_scales: tf.Tensor
+    logits: tf.Tensor, means: tf.Tensor, scales: tf.Tensor
 ) -> tfp.distributions.Distribution:
-    """A mixture of K normals a scalar; all [..., K]."""
-    return tfp.distributions.MixtureSameFamily(categorical(logits), gaussian(means, raw_scales))
+    """A mixture of K normals a scalar; all [..., K], the scales positive."""
+    components = tfp.distributions.Normal(tf.cast(means, tf.float32), tf.cast(scales, tf.float32))
+    return tfp.distributions.MixtureSameFamily(categorical(logits), components)
 
 
 def diagonal(distribution: tfp.distributions.Distribution, axes: int = 1) -> tfp.distributions.Distribution:
@@ -60,10 +61,11 @@ def draw_gaussian(mean: tf.Tensor, raw_scale: tf.Tensor, normal: tf.Tensor) -> t
 
 
 def draw_gaussian_mixture(
-    logits: tf.Tensor, means: tf.Tensor, raw_scales: tf.Tensor, uniform: tf.Tensor, normal: tf.Tensor
+    logits: tf.Tensor, means: tf.Tensor, scales: tf.Tensor, uniform: tf.Tensor, normal: tf.Tensor
 ) -> tf.Tensor:
     """Draws from `gaussian_mixture`: `uniform` [...] picks the component, `normal` [...] the value."""
     component = draw_categorical(logits, uniform)
-    mean = tf.gather(means, component, axis=-1, batch_dims=component.shape.rank)
-    raw_scale = tf.gather(raw_scales, component, axis=-1, batch_dims=component.shape.rank)
-    return draw_gaussian(mean, raw_scale, normal)
+    mean, scale = (
+        tf.gather(each, component, axis=-1, batch_dims=component.shape.rank) for each in (means, scales)
+    )
+    return mean + scale * normal

@@ -174,7 +174,8 @@ def plan(
     source = {"data_dir": data_dir, "skip_bad": skip_bad}
 
     def load(split: str) -> datasets.Data:
-        return datasets.load(spec, split, image_size=image_size, limit=limit, **source)
+        found = datasets.load(spec, split, image_size=image_size, limit=limit, **source)
+        return datasets.as_features(found) if model_class.modality == "features" else found
 
     train = load("train")
     train.require(model_class.modality)
@@ -268,6 +269,8 @@ def _fitted(
     decided: dict[str, Any] = {}
     if "image_shape" in {field.name for field in dataclasses.fields(config_class)}:
         decided["image_shape"] = [int(n) for n in data.fields["image"].shape[1:]]
+    if "features" in {field.name for field in dataclasses.fields(config_class)}:
+        decided["features"] = int(data.fields["features"].shape[1])
     if values.get("classes"):
         data.require("label")
         decided["classes"] = len(data.info.class_names)
@@ -356,7 +359,7 @@ def _train(
             checkpoints.assign(model.state(), found[0])
             progress.message(f"resuming {run.path} at step {state.step} of {plan.steps}")
         else:
-            _begin(plan, model)
+            begin(plan, model)
             if begins_with:
                 _init_from(model, begins_with)
     if told := plan.train.coarsened(model.levels):
@@ -407,7 +410,7 @@ def build(plan: Plan) -> GenerativeModel:
     return model
 
 
-def _begin(plan: Plan, model: GenerativeModel) -> None:
+def begin(plan: Plan, model: GenerativeModel) -> None:
     """Lets a model that wants to see data first see some."""
     if type(model).begin is not GenerativeModel.begin:
         examples = min(len(plan.train), FIRST_EXAMPLES)
@@ -492,7 +495,8 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
                 "%d of %d test examples have probability 0, so the mean is minus infinity%s",
                 never, len(scores), advice,
             )  # fmt: skip
-        return summary(scores, model, data, "log_prob", "exact")
+        kind = "bound" if data.info.dequantised else "exact"
+        return summary(scores, model, data, "log_prob", kind)
     elbo = summary(log_probs(scorer(model), model, data, size), model, data, "elbo", "bound")
     tighter = log_probs(scorer(model, IMPORTANCE_SAMPLES), model, data, size)
     return {**elbo, **summary(tighter, model, data, f"iwae_{IMPORTANCE_SAMPLES}", "bound")}
@@ -571,6 +575,8 @@ def card(
             **plan.settings["dataset"],
             "levels": info.levels,
             "class_names": list(info.class_names),
+            "feature_names": list(info.feature_names),
+            "dequantised": list(info.dequantised),
             "notes": list(info.notes),
         },
         "seed": plan.seed,

@@ -75,7 +75,9 @@ class Subject:
         """A new Python model, compiled, before its first step."""
         from zoo import training
 
-        return training.build(self.plan)
+        model = training.build(self.plan)
+        training.begin(self.plan, model)
+        return model
 
     def batches(self, steps: int):
         """The first batches of the run, a dataset."""

@@ -5,6 +5,7 @@ Importing this imports no TensorFlow; only `batches`, and preparing a named set 
 
 from zoo.data.catalogue import CATALOGUE
 from zoo.data.dataset import Data, Info
+from zoo.data.dequantise import as_features
 from zoo.data.loading import LOCAL, check, default_split, load
 from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
 
@@ -13,6 +14,7 @@ __all__ = [
     "LOCAL",
     "Data",
     "Info",
+    "as_features",
     "batches",
     "check",
     "default_split",

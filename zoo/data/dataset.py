@@ -21,6 +21,7 @@ class Info:
         attribute_values: for each of those columns the name of each of its values.
         domain_names: the name of each domain.
         feature_names: the name of each column of `features`.
+        dequantised: (H, W, C) of the images that `features` are, with noise added; () of other features.
         vocabulary: the symbol of each token id.
         files: the file that each row of this split came from, or nothing.
         splits: how many rows each split has.
@@ -35,6 +36,7 @@ class Info:
     attribute_values: tuple[tuple[str, ...], ...] = ()
     domain_names: tuple[str, ...] = ()
     feature_names: tuple[str, ...] = ()
+    dequantised: tuple[int, ...] = ()
     vocabulary: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     splits: Mapping[str, int] = field(default_factory=dict)
