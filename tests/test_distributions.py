@@ -20,6 +20,7 @@ from zoo.distributions import (
     draw_gaussian_mixture,
     gaussian,
     gaussian_mixture,
+    narrowed,
 )
 
 DRAWS = 20_000
@@ -148,3 +149,15 @@ def test_draws_of_gaussian_mixture_have_its_probabilities(chance):
         probabilities = np.diff([0.0, *(float(weights @ laws.cdf(edge)) for edge in edges), 1.0])
         counts = np.bincount(np.searchsorted(edges, drawn[:, row]), minlength=len(edges) + 1)
         assert scipy.stats.chisquare(counts, DRAWS * probabilities).pvalue > 0.01
+
+
+def test_narrowed_logits_are_sharper_or_fewer():
+    logits = np.tile(LOGITS[:1], (5, 1))
+    found = narrowed(logits, np.array([1, 0.5, 0, 1, 1], np.float32), np.array([0, 0, 0, 2, 9], np.int32))
+    p = tf.nn.softmax(found).numpy()
+    whole = scipy.special.softmax(LOGITS[0])
+    np.testing.assert_allclose(p[0], whole, rtol=1e-5)
+    np.testing.assert_allclose(p[1], whole**2 / (whole**2).sum(), rtol=1e-5)
+    np.testing.assert_array_equal(p[2], [0, 1, 0, 0])
+    np.testing.assert_allclose(p[3], np.array([0, whole[1], 0, whole[3]]) / whole[[1, 3]].sum(), rtol=1e-5)
+    np.testing.assert_allclose(p[4], whole, rtol=1e-5)

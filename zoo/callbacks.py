@@ -23,15 +23,17 @@ from zoo import checkpoints
 from zoo.base import Batch, GenerativeModel, Samples
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
-from zoo.exporting import full_precision
+from zoo.exporting import drawn, full_precision
 from zoo.files import replacing
 from zoo.noise import RowNoise
 from zoo.reports.curves import curves
 from zoo.reports.pictures import gif, grid, write_picture
+from zoo.reports.texts import pages
 from zoo.runs import Run
 
 CHECKPOINT_SECONDS = 60.0
 GRID_SEEDS = 64
+PAGE_SEEDS = 8
 
 
 class Progress(Protocol):
@@ -109,6 +111,11 @@ class Log:
         value = np.array([str(width).encode(), str(height).encode(), path.read_bytes()], object)
         with self.board.as_default(step=step):
             tf.summary.write("samples", value, metadata=_plugin("images"))
+
+    def text(self, step: int, text: str) -> None:
+        """Adds a text to TensorBoard."""
+        with self.board.as_default(step=step):
+            tf.summary.write("samples", np.array([text.encode()], object), metadata=_plugin("text"))
 
     def close(self) -> None:
         self.board.close()
@@ -237,7 +244,7 @@ def best_weights(run: Run) -> Path:
 
 
 class Painter(keras.callbacks.Callback):
-    """Draws the same seeds after each epoch."""
+    """Draws the same seeds after each epoch: a grid of images, or a page of texts."""
 
     def __init__(self, state: State, log: Log, run: Run, batches: Iterable[Batch]) -> None:
         super().__init__()
@@ -247,11 +254,21 @@ class Painter(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
         if self.draw is None:
-            self.draw = tf.function(lambda seeds: model.sample(RowNoise(seeds)), autograph=False)
+            self.draw = tf.function(
+                lambda seeds: drawn(model, model.sample(RowNoise(seeds))), autograph=False
+            )
+        seeds = range(PAGE_SEEDS if model.vocabulary else GRID_SEEDS)
         with model.evaluation_weights(self.batches), full_precision(model):
-            images = self.draw(tf.range(GRID_SEEDS, dtype=tf.int64)).numpy()
-        path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png"
-        self.log.picture(self.state.step, write_picture(grid(images), path))
+            ((modality, examples),) = self.draw(tf.constant(seeds, tf.int64)).items()
+        path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}"
+        if modality == "image":
+            picture = write_picture(grid(examples.numpy()), path.with_suffix(".png"))
+            self.log.picture(self.state.step, picture)
+        else:
+            page = "".join(pages((text.decode() for text in examples.numpy()), seeds, headed=True))
+            with replacing(path.with_suffix(".txt")) as temporary:
+                temporary.write_text(page, encoding="utf-8")
+            self.log.text(self.state.step, page)
 
 
 def draw_results(run: Run) -> None:
@@ -328,8 +345,8 @@ def signals(heard: Callable[[int, types.FrameType | None], None]) -> Iterator[No
     try:
         yield
     finally:
-        for signum, handler in handlers.items():
-            signal.signal(signum, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 def not_finite(what: str) -> ZooError:
@@ -341,5 +358,5 @@ def not_finite(what: str) -> ZooError:
 
 
 def sampled(model: GenerativeModel) -> bool:
-    """Whether a grid of the model's samples can be drawn."""
-    return isinstance(model, Samples) and model.modality == "image"
+    """Whether a grid or a page of the model's samples can be drawn."""
+    return isinstance(model, Samples) and (model.modality == "image" or bool(model.vocabulary))

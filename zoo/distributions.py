@@ -6,6 +6,8 @@ uniforms or normals, so that a row's draw is a function of that row's own noise.
 
 from __future__ import annotations
 
+import math
+
 import tensorflow as tf
 import tensorflow_probability as tfp
 
@@ -69,3 +71,21 @@ def draw_gaussian_mixture(
         tf.gather(each, component, axis=-1, batch_dims=component.shape.rank) for each in (means, scales)
     )
     return mean + scale * normal
+
+
+def narrowed(logits: tf.Tensor, temperature: tf.Tensor, top_k: tf.Tensor) -> tf.Tensor:
+    """The logits of a distribution that is sharper, or of which only the likeliest levels are left.
+
+    Args:
+        logits: [B, K].
+        temperature: float [B]: what the logits are divided by; 0 leaves the likeliest level alone.
+        top_k: int32 [B]: how many levels are left; 0 for all.
+
+    Returns:
+        [B, K].
+    """
+    levels = logits.shape[-1]
+    logits = tf.cast(logits, tf.float32) / tf.maximum(temperature, 1e-6)[:, None]
+    last = tf.where(top_k > 0, tf.minimum(top_k, levels), levels) - 1
+    least = tf.gather(tf.sort(logits, direction="DESCENDING"), last, batch_dims=1)
+    return tf.where(logits < least[:, None], -math.inf, logits)

@@ -423,4 +423,6 @@ def inline(value: Any) -> str:
         return ", ".join(f"{name} {inline(item)}" for name, item in value.items() if item is not None)
     if isinstance(value, list):
         return ", ".join(inline(item) for item in value)
+    if isinstance(value, str) and not value.isprintable():
+        return repr(value)
     return f"{value:.6g}" if isinstance(value, float) else str(value)

@@ -30,10 +30,11 @@ from zoo import data as datasets
 from zoo.base import (
     STATISTICS_BATCHES,
     Batch,
+    Classifies,
     Counts,
     ExactLikelihood,
     GenerativeModel,
-    LikelihoodBound,
+    Predicts,
     configure,
 )
 from zoo.callbacks import (
@@ -51,7 +52,9 @@ from zoo.callbacks import (
     signals,
 )
 from zoo.errors import UsageError, ZooError, nearest
-from zoo.evaluation.likelihood import log_probs, scorer, summary
+from zoo.evaluation import classification
+from zoo.evaluation.judging import judged
+from zoo.evaluation.likelihood import log_probs, scorer, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, saved_weights
 from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
@@ -75,7 +78,7 @@ class Plan:
         model, preset: names.
         settings: plain values that two runs must share to be the same run.
         config: of the model.
-        train, validation, test: the data; the last two only for models with a likelihood.
+        train, validation, test: the data; the last two only for models that numbers can judge.
         source: how the data is read, as far as it does not change what is computed.
         steps: how many steps in all; steps_per_epoch: how many are an epoch.
         scheduled: whether a schedule depends on `steps`.
@@ -171,18 +174,17 @@ def plan(
         image_size = base.get("image_size", 28 if spec.startswith("folder:") else None)
         if image_size is not None:
             log.info("images are resized to %dx%d (--image-size changes it)", image_size, image_size)
-    source = {"data_dir": data_dir, "skip_bad": skip_bad}
+    source: dict[str, Any] = {"data_dir": data_dir, "skip_bad": skip_bad}
 
     def load(split: str) -> datasets.Data:
         found = datasets.load(spec, split, image_size=image_size, limit=limit, **source)
         return datasets.as_features(found) if model_class.modality == "features" else found
 
     train = load("train")
-    train.require(model_class.modality)
+    train.require("tokens" if _reads_text(config_class, train) else model_class.modality)
     config = configure(config_class, _fitted(base["config"], changed, config_class, train))
     # A test split that is missing is told now, not when the training is done.
-    judged = issubclass(model_class, ExactLikelihood | LikelihoodBound)
-    validation, test = (load("validation"), load("test")) if judged else (None, None)
+    validation, test = (load("validation"), load("test")) if judged(model_class) else (None, None)
     batch = batch_size or base["batch_size"]
     if len(train) < batch:
         log.info("%s has %d training examples: the batch has as many", spec, len(train))
@@ -257,6 +259,12 @@ def _split_settings(
     return changed, tuned
 
 
+def _reads_text(config_class: type, data: datasets.Data) -> bool:
+    """Whether the examples are texts: the data has them, and the model has a place for their symbols."""
+    fields = {field.name for field in dataclasses.fields(config_class)}
+    return "tokens" in data.fields and {"vocabulary", "length"} <= fields
+
+
 def _fitted(
     preset: Mapping[str, Any], changed: Mapping[str, Any], config_class: type, data: datasets.Data
 ) -> dict[str, Any]:
@@ -267,18 +275,24 @@ def _fitted(
     """
     values = {**preset, **changed}
     decided: dict[str, Any] = {}
-    if "image_shape" in {field.name for field in dataclasses.fields(config_class)}:
+    if _reads_text(config_class, data):
+        decided["vocabulary"] = list(data.info.vocabulary)
+        decided["length"] = int(data.fields["tokens"].shape[1])
+    elif "image_shape" in {field.name for field in dataclasses.fields(config_class)}:
         decided["image_shape"] = [int(n) for n in data.fields["image"].shape[1:]]
     if "features" in {field.name for field in dataclasses.fields(config_class)}:
         decided["features"] = int(data.fields["features"].shape[1])
     if values.get("classes"):
         data.require("label")
         decided["classes"] = len(data.info.class_names)
+    if values.get("attributes"):
+        data.require("attributes")
+        decided["attributes"] = [len(each) for each in data.info.attribute_values]
     for key in decided.keys() & changed.keys():
         asked = changed[key]
         if (list(asked) if isinstance(asked, tuple) else asked) != decided[key]:
             raise UsageError(
-                f"{key}={asked!r}: the data decides it, and {data.spec} has {decided[key]}."
+                f"{key}={asked!r}: the data decides it, and {data.spec} has {_short(decided[key])}."
                 + (" Another size: --image-size." if key == "image_shape" else "")
             )
     return values | decided
@@ -485,8 +499,14 @@ def _take_best(run: Run, model: GenerativeModel) -> None:
 
 
 def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
-    """The likelihood of `data`: exact; or the evidence lower bound and the importance-weighted one."""
+    """The likelihood of `data`: exact; or the evidence lower bound and the importance-weighted one.
+
+    Of a classifier the accuracy; of a text what a character costs, too.
+    """
     size = min(VALIDATION_BATCH, len(data))
+    if isinstance(model, Classifies):
+        scores = log_probs(classification.scorer(model), model, data, size)
+        return classification.summary(scores, model, data)
     if isinstance(model, ExactLikelihood):
         scores = log_probs(scorer(model), model, data, size)
         if never := int(np.isneginf(scores).sum()):
@@ -496,7 +516,10 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
                 never, len(scores), advice,
             )  # fmt: skip
         kind = "bound" if data.info.dequantised else "exact"
-        return summary(scores, model, data, "log_prob", kind)
+        found = summary(scores, model, data, "log_prob", kind)
+        if isinstance(model, Predicts) and model.vocabulary:
+            return {**text_summary(model, data, size), **found}
+        return found
     elbo = summary(log_probs(scorer(model), model, data, size), model, data, "elbo", "bound")
     tighter = log_probs(scorer(model, IMPORTANCE_SAMPLES), model, data, size)
     return {**elbo, **summary(tighter, model, data, f"iwae_{IMPORTANCE_SAMPLES}", "bound")}
@@ -635,7 +658,7 @@ def differences(plan: Plan, run: Run) -> list[str]:
         return [f"model: {record.get('model')} -> {plan.model}"]
     theirs, ours = _flat({key: record.get(key) for key in plan.settings}), _flat(plan.settings)
     found = [
-        f"{key}: {theirs.get(key)} -> {ours.get(key)}"
+        f"{key}: {_short(theirs.get(key))} -> {_short(ours.get(key))}"
         for key in sorted({*theirs, *ours})
         if theirs.get(key) != ours.get(key)
     ]
@@ -648,6 +671,12 @@ def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
     return {prefix[:-1]: list(value) if isinstance(value, tuple) else value}
+
+
+def _short(value: Any) -> str:
+    """A value in one line that is not too long: a vocabulary has hundreds of symbols."""
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:60]} ... ({len(value)} in all)"
 
 
 def _init_from(model: GenerativeModel, source: Path) -> None:
@@ -729,7 +758,7 @@ def _describe(plan: Plan, run: Run) -> None:
         "%d steps of %d examples: %.1f epochs", plan.steps, plan.batch_size, plan.steps / plan.steps_per_epoch
     )
     for key, value in _flat(plan.settings).items():
-        log.info("  %s = %s", key, value)
+        log.info("  %s = %s", key, _short(value))
 
 
 def _result_line(run: Run) -> str:

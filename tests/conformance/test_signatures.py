@@ -74,9 +74,9 @@ def test_samples_have_shape_range_and_dtype(subject):
     if "sample" not in subject.loaded.signatures:
         return
     samples = subject.loaded.sample(range(32))
-    assert np.unique(samples.reshape(32, -1), axis=0).shape[0] > 1, "all seeds give one example"
+    assert len({row if isinstance(row, bytes) else row.tobytes() for row in samples}) > 1, "all seeds alike"
     if subject.loaded.modality == "text":
-        assert {type(text) for text in samples} == {bytes}
+        assert samples.shape == (32,)
         return
     assert samples.shape == (32, *subject.model.example_shape())
     if subject.loaded.modality == "image":

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.base import ExactLikelihood, GenerativeModel, LikelihoodBound
+from zoo.base import ExactLikelihood, GenerativeModel, LikelihoodBound, Predicts
 from zoo.data import Data, in_order
+from zoo.evaluation.characters import in_context, per_character
 from zoo.noise import StepNoise
 
 Score = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
@@ -75,30 +76,49 @@ def summary(
     spread = n > 1 and np.isfinite(scores).all()
     error = float(np.std(scores, ddof=1) / math.sqrt(n)) if spread else None
     unit = model.dimensions * math.log(2.0)
-    receipt = {
-        "dataset": data.spec,
-        "split": data.split,
-        "n": n,
-        "fingerprint": data.info.fingerprint,
-        "seed": model.run_seed,
-        "levels": model.levels,
-    }
     mean = float(np.mean(scores, dtype=np.float64))
+    shared = {"kind": kind, "receipt": receipt(model, data)}
     return {
-        name: {
-            "value": mean,
-            "standard_error": error,
-            "unit": "nats",
-            "kind": kind,
-            "better": "higher",
-            "receipt": receipt,
-        },
+        name: {"value": mean, "standard_error": error, "unit": "nats", "better": "higher", **shared},
         f"{name}_bits_per_dim": {
             "value": -mean / unit,
             "standard_error": error and error / unit,
             "unit": "bits/dim",
-            "kind": kind,
             "better": "lower",
-            "receipt": receipt,
+            **shared,
         },
     }
+
+
+def receipt(model: GenerativeModel, data: Data) -> dict[str, Any]:
+    """What a measure was made of."""
+    return {
+        "dataset": data.spec,
+        "split": data.split,
+        "n": len(data),
+        "fingerprint": data.info.fingerprint,
+        "seed": model.run_seed,
+        "levels": model.levels,
+    }
+
+
+def text_summary(model: Predicts, data: Data, batch_size: int) -> dict[str, dict[str, Any]]:
+    """What a text costs a character, in nats and in bits, each character once and in its context.
+
+    Args:
+        model: what scores it.
+        data: the windows of a text, in order.
+        batch_size: how many are scored at a time.
+    """
+    assert isinstance(model, GenerativeModel)
+    score = tf.function(model.log_conditionals, reduce_retracing=True, autograph=False)
+
+    def log_conditionals(tokens: np.ndarray) -> np.ndarray:
+        parts = [tokens[start : start + batch_size] for start in range(0, len(tokens), batch_size)]
+        return np.concatenate([score(tf.constant(part)).numpy() for part in parts])
+
+    tokens = np.asarray(data.fields["tokens"])
+    found = per_character(in_context(log_conditionals, tokens))
+    context = {"least_context": tokens.shape[1] // 2}  # characters, save in the first window
+    shared = {"kind": "exact", "better": "lower", "receipt": receipt(model, data) | context}
+    return {name: {**each, **shared} for name, each in found.items()}
