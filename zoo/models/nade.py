@@ -96,7 +96,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 3e-3, "end": 0.0, "warmup": 100},
             }
         },
-        "expect": "readable digits",
+        "expect": "test NLL 16.1 nats, 0.364 bits/dim; 1 min on 2 cores",
     },
     "orderless": {
         "config": {
