@@ -73,7 +73,7 @@ PRESETS = {
         "config": {"width": 64, "depth": 4, "heads": 4, "dropout": 0.25},
         "dataset": "digits",
         "batch_size": 32,
-        "epochs": 80,
+        "epochs": 70,
         "optimizers": {
             "likelihood": {
                 "name": "adamw",
@@ -88,7 +88,7 @@ PRESETS = {
         "config": {"width": 96, "depth": 4, "heads": 4, "group": 7},
         "dataset": "glyphs",
         "batch_size": 50,
-        "epochs": 3,
+        "epochs": 4,
         "optimizers": {
             "likelihood": {
                 "name": "adamw",
@@ -119,7 +119,7 @@ PRESETS = {
         "config": {"width": 128, "depth": 6, "heads": 4, "group": 4, "dropout": 0.1},
         "dataset": "binarized_mnist",
         "batch_size": 50,
-        "epochs": 5,
+        "epochs": 8,
         "optimizers": {
             "likelihood": {
                 "name": "adamw",
