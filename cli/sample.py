@@ -41,8 +41,8 @@ def command(
 
     A seed gives one example, the same whenever it is drawn.
 
-    The ending of --out says what is written: .png a grid, .gif a film, .npz arrays (image, seed), .csv
-    lines, .txt texts, a folder one file each.
+    The ending of --out says what is written: .png a grid (of features a cloud of points for each pair), .gif
+    a film, .npz arrays (image, seed), .csv lines, .txt texts, a folder one file each.
 
         gmzoo sample --model vae
         gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
