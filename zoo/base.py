@@ -551,7 +551,7 @@ class Describes(Classifies):
 
     @abc.abstractmethod
     def describe(self, x: tf.Tensor) -> Sequence[tf.Tensor]:
-        """For each attribute logits float32 [B, K] of its values, of examples [B, ...]."""
+        """Logits float32 [B, K] of the classes, then of each attribute's values, of examples [B, ...]."""
 
 
 class Encodes(abc.ABC):
