@@ -77,7 +77,7 @@ PRESETS = {
         "batch_size": 1000,
         "epochs": 1,
         "optimizers": {},
-        "expect": "not measured yet",
+        "expect": "test NLL 116 nats; seconds",
     },
     "mnist": {
         "config": {"order": 10, "smoothing": 0.1},

