@@ -4,7 +4,9 @@ A state at a pixel is made of states before it, in raster order. Row LSTM goes d
 the state reads K states of the row above, so that it sees a triangle. Diagonal BiLSTM goes from corner to
 corner, a diagonal at a time; the state reads those to the left and above, so that it sees everything above
 and to the left; a second stream does so from the right, and moves down a row before both are added, so that
-it knows nothing of its own row. Together they see all that stands before a pixel.
+it knows nothing of its own row, and nothing in it need be masked. Together they see all that stands before a
+pixel. For that the second stream reads the image too, beside its inputs: a network's first layer (mask A)
+hides a pixel from its own place, and the last pixel of a row has no place to its right that could tell of it.
 
     i, f, o, g = sigmoid, sigmoid, sigmoid, tanh of (input weights, masked) x + (state weights) states before
     cell = f * (the cell before) + i * g        state = o * tanh(cell)
@@ -32,7 +34,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from zoo.layers.masked import MaskedConv, Weights, dense, neighbours
+from zoo.layers.masked import MaskedConv, Sight, Weights, dense, neighbours
 from zoo.layers.raster import Kept, Maps, nothing_left
 
 
@@ -124,10 +126,11 @@ def skew(image: tf.Tensor, sweep: Sweep) -> tf.Tensor:
 
 
 def unskew(maps: tf.Tensor, sweep: Sweep) -> tf.Tensor:
-    """Maps [N, B, F] in the order of the steps -> [B, H, W, F]."""
+    """Maps [N, B, ...] in the order of the steps -> [B, H, W, ...]."""
     place = sweep.place.reshape(-1)
     raster = rearrange(maps, place, np.argsort(place))
-    return tf.reshape(tf.transpose(raster, (1, 0, 2)), (-1, *sweep.place.shape, maps.shape[-1]))
+    axes = (1, 0, *range(2, maps.shape.rank))
+    return tf.reshape(tf.transpose(raster, axes), (-1, *sweep.place.shape, *maps.shape[2:]))
 
 
 # -- the recursion -----------------------------------------------------------------------------------------
@@ -278,20 +281,35 @@ class Stream(keras.layers.Layer):
     """One LSTM in one order; the recursion is in float32."""
 
     def __init__(
-        self, inputs: int, units: int, sweep: Sweep, *, columns: int, channels: int, **kwargs: Any
+        self,
+        inputs: int,
+        units: int,
+        sweep: Sweep,
+        *,
+        columns: int = 1,
+        sight: Sight = "B",
+        channels: int = 1,
+        **kwargs: Any,
     ) -> None:
         """
         Args:
             inputs: F, the features that are read.
             units: h.
             sweep: the order.
-            columns: of the convolution that reads the inputs, odd: those right of the pixel are masked.
+            columns: of the convolution that reads the inputs, odd.
+            sight: of that convolution.
             channels: C, of the image.
         """
         super().__init__(dtype="float32", **kwargs)
         self.sweep = sweep
         self.inputs = MaskedConv(
-            inputs, 4 * units, columns=columns, channels=channels, copies=4, dtype="float32"
+            inputs,
+            4 * units,
+            columns=columns,
+            sight=sight,
+            channels=channels,
+            copies=4,
+            dtype="float32",
         )
         # A cell forgets little at first.
         self.inputs.bias.assign(np.repeat(np.array([0.0, 1.0, 0.0, 0.0], np.float32), units))
@@ -359,7 +377,11 @@ class RowLSTM(keras.layers.Layer):
 
 
 class RowByPixel:
-    """`RowLSTM` in rows and pixels; its methods are those of `PixelByPixel`, from features to features."""
+    """`RowLSTM` in rows and pixels.
+
+    The methods are those of `PixelByPixel`, from features to features; `next_row` is given the row of the
+    centred image [W, B, C] too.
+    """
 
     def __init__(self, layer: RowLSTM) -> None:
         self.weights = layer.stream.weights_in_rows()
@@ -373,7 +395,7 @@ class RowByPixel:
         shape = (self.width, rows, self.weights.state.shape[0])
         return (), self.above(*(tf.broadcast_to(x, shape) for x in (self.weights.state, self.weights.cell)))
 
-    def next_row(self, memory: Any, maps: Maps) -> tuple[Any, Maps]:
+    def next_row(self, memory: Any, maps: Maps, image: tf.Tensor) -> tuple[Any, Maps]:
         return memory, self.above(*maps[1:])
 
     def above(self, states: tf.Tensor, cells: tf.Tensor) -> Maps:
@@ -405,9 +427,8 @@ class DiagonalBiLSTM(keras.layers.Layer):
         """
         super().__init__(dtype="float32", **kwargs)
         self.sweep = diagonals(height, width)
-        self.from_left, self.from_right = (
-            Stream(inputs, units, self.sweep, columns=1, channels=channels) for _ in range(2)
-        )
+        self.from_left = Stream(inputs, units, self.sweep, channels=channels)
+        self.from_right = Stream(inputs + channels, units, self.sweep, sight="row")
         place = self.sweep.place
         order = np.argsort(place.reshape(-1))
         none = np.full((1, width), place.size)
@@ -421,9 +442,10 @@ class DiagonalBiLSTM(keras.layers.Layer):
             )
         )
 
-    def call(self, x: tf.Tensor) -> tf.Tensor:
-        """[N, B, F] -> [N, B, h]."""
-        right = self.from_right(rearrange(x, self.mirrored, self.mirrored))
+    def call(self, x: tf.Tensor, image: tf.Tensor) -> tf.Tensor:
+        """[N, B, F], and the centred image [N, B, C] -> [N, B, h]."""
+        seen = tf.concat([x, image], -1)
+        right = self.from_right(rearrange(seen, self.mirrored, self.mirrored))
         return self.from_left(x) + rearrange(right, self.up, self.down)
 
 
@@ -446,9 +468,10 @@ class DiagonalByPixel:
         above, right = (tf.broadcast_to(each.state, shape) for each in (self.left, self.right))
         return right, [self.gates_from_above(above), tf.zeros(shape)]
 
-    def next_row(self, memory: Any, maps: Maps) -> tuple[Any, Maps]:
+    def next_row(self, memory: Any, maps: Maps, image: tf.Tensor) -> tuple[Any, Maps]:
         inputs, states, _ = maps
-        right = self.run_left(self.right.inputs.at(inputs) + dense(memory, self.right_above))
+        seen = tf.concat([inputs, image], -1)
+        right = self.run_left(self.right.inputs.at(seen) + dense(memory, self.right_above))
         return right, [self.gates_from_above(states), right]
 
     def gates_from_above(self, states: tf.Tensor) -> tf.Tensor:
