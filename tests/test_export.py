@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo import registry, sampling
 from zoo.base import Classifies, Completes, GenerativeModel, configure
 from zoo.errors import UsageError
-from zoo.exporting import export, markdown, next_version, publish, saved_weights
+from zoo.exporting import export, markdown, next_version, publish, saved_weights, trace
 from zoo.noise import RowNoise
 from zoo.plain import plain
 
@@ -100,6 +100,16 @@ def test_a_model_in_half_precision_serves_in_full(precision, tmp_path, policy):
     served = sampling.load(export(half, tmp_path / "1", {"model": "dcgan"})).sample(SEEDS)
     np.testing.assert_allclose(served, full.sample(RowNoise(SEEDS)), atol=1e-5)
     assert half.compute_dtype != "float32", "the model itself is changed"
+
+
+def test_no_signature_needs_a_gpu(monkeypatch):
+    model = make("rnn")
+    layers, seen = model.recurrent, []
+    computed = model.logits
+    monkeypatch.setattr(model, "logits", lambda *x: seen.append(layers[0].use_cudnn) or computed(*x))
+    trace(model)
+    assert set(seen) == {False}
+    assert layers[0].use_cudnn == "auto"
 
 
 def test_a_model_on_several_devices_serves_on_one(tmp_path):

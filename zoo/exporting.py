@@ -251,9 +251,23 @@ def full_precision(model: keras.Model) -> Iterator[None]:
             layer.dtype_policy = policy
 
 
+@contextlib.contextmanager
+def any_device(model: keras.Model) -> Iterator[None]:
+    """Lets recurrent layers take kernels that every device has: those of cuDNN run on a GPU alone."""
+    layers = [layer for layer in model._flatten_layers() if hasattr(layer, "use_cudnn")]
+    kept = [layer.use_cudnn for layer in layers]
+    for layer in layers:
+        layer.use_cudnn = False
+    try:
+        yield
+    finally:
+        for layer, value in zip(layers, kept, strict=True):
+            layer.use_cudnn = value
+
+
 def trace(model: GenerativeModel) -> dict[str, Any]:
     """The concrete functions of the model's signatures, by name."""
-    with full_precision(model):
+    with full_precision(model), any_device(model):
         return {
             name: tf.function(each.run, autograph=False).get_concrete_function(*each.inputs.values())
             for name, each in signatures(model).items()

@@ -238,7 +238,9 @@ class RNN(GenerativeModel, Samples, Conditions, Predicts, Completes):
             [..., E].
         """
         embedded = self.embedding(previous)
-        return embedded if self.place is None else embedded + tf.gather(self.place.value, place)
+        if self.place is None:
+            return embedded
+        return embedded + tf.cast(tf.gather(self.place.value, place), embedded.dtype)
 
     def logits(self, values: tf.Tensor, noise: Noise | None = None) -> tf.Tensor:
         """The logits [B, T, K] of each value given those before it.
