@@ -9,7 +9,7 @@ import pytest
 
 from zoo import registry
 from zoo.base import VERBS, ExactLikelihood, LikelihoodBound, configure
-from zoo.data import CATALOGUE
+from zoo.data import CATALOGUE, steps_per_epoch
 from zoo.schedules import make_optimizer
 
 MODELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()]
@@ -80,10 +80,12 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     assert card["command"] == f"gmzoo train {name}" + (f" --preset {preset}" if preset != default else "")
     values = registry.presets(name)[preset]
     config_class = registry.model_class(name).config_class()
-    of_data = {key: card["config"][key] for key in ("image_shape", "classes") if card["config"].get(key)}
+    decided = ("image_shape", "features", "classes")
+    of_data = {key: card["config"][key] for key in decided if card["config"].get(key)}
     config = configure(config_class, {**values["config"], **of_data})
     assert json.loads(json.dumps(dataclasses.asdict(config))) == card["config"]
     assert card["dataset"]["spec"] == values["dataset"]
     assert card["batch_size"] == values["batch_size"]
-    per_epoch = card["dataset"]["examples"] // card["batch_size"]
+    counting = not values["optimizers"]
+    per_epoch = steps_per_epoch(card["dataset"]["examples"], card["batch_size"], every_row=counting)
     assert card["steps"] == (values.get("steps") or values["epochs"] * per_epoch)
