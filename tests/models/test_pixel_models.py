@@ -51,7 +51,9 @@ def made(network: str, spread: float = 0.3, **options) -> Model:
     """A model whose weights, masked or not, are random, so that its conditionals differ from one another."""
     keras.utils.set_random_seed(4)
     model_class, config_class, own = NETWORKS[network]
-    model = model_class(config_class(**{"layers": 1, "features": 6, "output_features": 6, **own, **options}))
+    model = model_class(
+        config_class(**{"layers": 1, "hidden_features": 6, "output_features": 6, **own, **options})
+    )
     random = np.random.default_rng(5)
     for variable in model.trainable_variables:
         variable.assign_add(random.normal(size=variable.shape) * spread)
@@ -162,7 +164,7 @@ def test_the_likelihood_of_a_class_conditional_model_is_the_mean_over_classes(ne
 
 @each_network
 def test_samples_come_as_often_as_their_probability_says(network):
-    model = made(network, spread=0.15, image_shape=(2, 3, 1))
+    model = made(network, spread=0.2, image_shape=(2, 3, 1))
     draws = 10_000
     drawn = compiled(model.sample)(seeds(draws)).numpy().reshape(draws, -1)
     counts = np.bincount((drawn @ 2 ** np.arange(5, -1, -1)).astype(int), minlength=64)
@@ -201,7 +203,7 @@ def sees(model: Model) -> np.ndarray:
 @each_network
 @pytest.mark.parametrize(("channels", "levels"), [(1, 2), (3, 4)])
 def test_no_value_sees_itself_or_what_comes_later(network, channels, levels):
-    wide = {"layers": 2, "features": 12, "output_features": 12}
+    wide = {"layers": 2, "hidden_features": 12, "output_features": 12}
     seen = sees(made(network, image_shape=(3, 4, channels), levels=levels, **wide))
     assert not np.triu(seen).any()
     pixel = 5 * channels  # row 1, column 1
@@ -350,7 +352,7 @@ def test_the_paper_has_as_many_layers_and_features():
         (pixelcnn.Config, {"levels": 1}),
         (pixelcnn.Config, {"levels": 257}),
         (pixelcnn.Config, {"size": 4}),
-        (pixelcnn.Config, {"image_shape": (8, 8, 3), "features": 2}),
+        (pixelcnn.Config, {"image_shape": (8, 8, 3), "hidden_features": 2}),
         (pixelrnn.Config, {"layers": 0}),
         (pixelrnn.Config, {"columns": 2}),
     ],

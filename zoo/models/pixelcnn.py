@@ -64,7 +64,7 @@ CARD = {
 
 PRESETS = {
     "tiny": {
-        "config": {"layers": 1, "features": 4, "output_features": 8},
+        "config": {"layers": 1, "hidden_features": 4, "output_features": 8},
         "dataset": "digits",
         "batch_size": 16,
         "steps": 4,
@@ -72,7 +72,7 @@ PRESETS = {
         "expect": "nothing: four steps, for tests",
     },
     "digits": {
-        "config": {"gated": True, "layers": 4, "features": 24},
+        "config": {"gated": True, "layers": 4, "hidden_features": 24},
         "dataset": "digits",
         "batch_size": 32,
         "epochs": 100,
@@ -85,7 +85,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "glyphs": {
-        "config": {"gated": True, "layers": 4, "features": 32},
+        "config": {"gated": True, "layers": 4, "hidden_features": 32},
         "dataset": "glyphs",
         "batch_size": 64,
         "epochs": 3,
@@ -98,7 +98,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "conditional": {
-        "config": {"gated": True, "layers": 4, "features": 32, "classes": 10},
+        "config": {"gated": True, "layers": 4, "hidden_features": 32, "classes": 10},
         "dataset": "glyphs",
         "batch_size": 64,
         "epochs": 3,
@@ -111,7 +111,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "mnist": {
-        "config": {"gated": True, "layers": 7, "features": 32},
+        "config": {"gated": True, "layers": 7, "hidden_features": 32},
         "dataset": "binarized_mnist",
         "batch_size": 64,
         "epochs": 22,
@@ -124,7 +124,7 @@ PRESETS = {
         "expect": "not measured yet; 81.30 nats in the paper",
     },
     "paper": {
-        "config": {"levels": 256, "layers": 15, "features": 128, "output_features": 1024},
+        "config": {"levels": 256, "layers": 15, "hidden_features": 128, "output_features": 1024},
         "dataset": "cifar10",
         "batch_size": 16,
         "epochs": 100,
@@ -142,7 +142,7 @@ class Config:
         image_shape: (H, W, C).
         levels: how many values a scalar takes; with 2, a value of half or more is 1.
         layers: residual blocks after the first layer.
-        features: h; a plain block carries 2 h and works on h, a gated one carries h.
+        hidden_features: h; a plain block carries 2 h and works on h, a gated one carries h.
         size: of the blocks' kernels, odd.
         first_size: of the first layer's kernel, odd.
         output_features: of the two layers before the logits: 32 for MNIST and 1024 for CIFAR in the paper.
@@ -153,7 +153,7 @@ class Config:
     image_shape: tuple[int, int, int] = (28, 28, 1)
     levels: int = 2
     layers: int = 7
-    features: int = 16
+    hidden_features: int = 16
     size: int = 3
     first_size: int = 7
     output_features: int = 32
@@ -163,8 +163,8 @@ class Config:
     def __post_init__(self) -> None:
         if not 2 <= self.levels <= 256 or self.layers < 1 or self.classes < 0:
             raise UsageError("levels must be 2 to 256, layers at least 1, classes at least 0.")
-        if min(self.features, self.output_features) < self.image_shape[-1]:
-            raise UsageError("features and output_features must be at least the image's channels.")
+        if min(self.hidden_features, self.output_features) < self.image_shape[-1]:
+            raise UsageError("hidden_features and output_features must be at least the image's channels.")
         if not all(size % 2 and size >= 3 for size in (self.size, self.first_size)):
             raise UsageError("size and first_size must be odd, and at least 3.")
 
@@ -187,7 +187,7 @@ def label_map(config: Config, features: int) -> keras.layers.Layer | None:
 def kept_maps(config: Config) -> list[Kept]:
     """The image, and what each block's masked convolution reads."""
     image = Kept(config.image_shape[-1], config.first_size // 2)
-    return [image, *([Kept(config.features, config.size // 2)] * config.layers)]
+    return [image, *([Kept(config.hidden_features, config.size // 2)] * config.layers)]
 
 
 class Block(keras.layers.Layer):
@@ -195,7 +195,7 @@ class Block(keras.layers.Layer):
 
     def __init__(self, config: Config, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        h, size, channels = config.features, config.size, config.image_shape[-1]
+        h, size, channels = config.hidden_features, config.size, config.image_shape[-1]
         self.reduce = MaskedConv(2 * h, h, channels=channels)
         self.middle = MaskedConv(h, h, rows=size // 2 + 1, columns=size, channels=channels)
         self.expand = MaskedConv(h, 2 * h, channels=channels)
@@ -218,7 +218,7 @@ class Plain(keras.layers.Layer):
         self.config = config
         self.first = MaskedConv(
             channels,
-            2 * config.features,
+            2 * config.hidden_features,
             rows=size // 2 + 1,
             columns=size,
             sight="A",
@@ -284,7 +284,7 @@ class GatedLayer(keras.layers.Layer):
 
     def __init__(self, config: Config, first: bool, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        channels, h = config.image_shape[-1], config.features
+        channels, h = config.image_shape[-1], config.hidden_features
         inputs, size = (channels, config.first_size) if first else (h, config.size)
         self.first = first
         self.vertical = MaskedConv(
@@ -384,7 +384,7 @@ class PixelCNN(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes)
         self.levels = config.levels
         channels, outputs = config.image_shape[-1], 1 if config.levels == 2 else config.levels
         self.network = Gated(config) if config.gated else Plain(config)
-        features = config.features if config.gated else 2 * config.features
+        features = config.hidden_features if config.gated else 2 * config.hidden_features
         self.head = MaskedHead(features, config.output_features, channels, outputs)
 
     def example_shape(self) -> tuple[int, ...]:

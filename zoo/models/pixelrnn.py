@@ -65,7 +65,7 @@ CARD = {
 
 PRESETS = {
     "tiny": {
-        "config": {"layers": 1, "features": 3, "output_features": 6},
+        "config": {"layers": 1, "hidden_features": 3, "output_features": 6},
         "dataset": "digits",
         "batch_size": 16,
         "steps": 4,
@@ -73,7 +73,7 @@ PRESETS = {
         "expect": "nothing: four steps, for tests",
     },
     "digits": {
-        "config": {"layers": 3, "features": 16},
+        "config": {"layers": 3, "hidden_features": 16},
         "dataset": "digits",
         "batch_size": 32,
         "epochs": 80,
@@ -86,7 +86,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "row_lstm": {
-        "config": {"layer": "row_lstm", "layers": 3, "features": 16},
+        "config": {"layer": "row_lstm", "layers": 3, "hidden_features": 16},
         "dataset": "digits",
         "batch_size": 32,
         "epochs": 80,
@@ -99,7 +99,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "glyphs": {
-        "config": {"layers": 3, "features": 16},
+        "config": {"layers": 3, "hidden_features": 16},
         "dataset": "glyphs",
         "batch_size": 64,
         "epochs": 3,
@@ -112,7 +112,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "mnist": {
-        "config": {"layers": 7, "features": 16},
+        "config": {"layers": 7, "hidden_features": 16},
         "dataset": "binarized_mnist",
         "batch_size": 64,
         "epochs": 18,
@@ -125,7 +125,7 @@ PRESETS = {
         "expect": "not measured yet; 79.20 nats in the paper, of the same network",
     },
     "paper": {
-        "config": {"levels": 256, "layers": 12, "features": 128, "output_features": 1024},
+        "config": {"levels": 256, "layers": 12, "hidden_features": 128, "output_features": 1024},
         "dataset": "cifar10",
         "batch_size": 16,
         "epochs": 100,
@@ -137,7 +137,7 @@ PRESETS = {
             "layer": "row_lstm",
             "levels": 256,
             "layers": 12,
-            "features": 128,
+            "hidden_features": 128,
             "output_features": 1024,
         },
         "dataset": "cifar10",
@@ -158,7 +158,7 @@ class Config:
         levels: how many values a scalar takes; with 2, a value of half or more is 1.
         layer: Row LSTM or Diagonal BiLSTM.
         layers: residual blocks after the first layer.
-        features: h, units of an LSTM; the blocks carry 2 h.
+        hidden_features: h, units of an LSTM; the blocks carry 2 h.
         columns: K of a Row LSTM, odd.
         first_size: of the first layer's kernel, odd.
         output_features: of the two layers before the logits: 32 for MNIST and 1024 for CIFAR in the paper.
@@ -168,7 +168,7 @@ class Config:
     levels: int = 2
     layer: Literal["row_lstm", "diagonal_bilstm"] = "diagonal_bilstm"
     layers: int = 7
-    features: int = 16
+    hidden_features: int = 16
     columns: int = 3
     first_size: int = 7
     output_features: int = 32
@@ -176,8 +176,8 @@ class Config:
     def __post_init__(self) -> None:
         if not 2 <= self.levels <= 256 or self.layers < 1:
             raise UsageError("levels must be 2 to 256, layers at least 1.")
-        if min(self.features, self.output_features) < self.image_shape[-1]:
-            raise UsageError("features and output_features must be at least the image's channels.")
+        if min(self.hidden_features, self.output_features) < self.image_shape[-1]:
+            raise UsageError("hidden_features and output_features must be at least the image's channels.")
         if not all(size % 2 and size >= 3 for size in (self.columns, self.first_size)):
             raise UsageError("columns and first_size must be odd, and at least 3.")
 
@@ -188,7 +188,7 @@ class Block(keras.layers.Layer):
     def __init__(self, config: Config, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         height, width, channels = config.image_shape
-        h = config.features
+        h = config.hidden_features
         self.lstm: RowLSTM | DiagonalBiLSTM
         if config.layer == "row_lstm":
             self.lstm = RowLSTM(2 * h, h, height, width, columns=config.columns, channels=channels)
@@ -260,11 +260,16 @@ class PixelRNN(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes)
         channels, outputs = config.image_shape[-1], 1 if config.levels == 2 else config.levels
         size = config.first_size
         self.first = MaskedConv(
-            channels, 2 * config.features, rows=size // 2 + 1, columns=size, sight="A", channels=channels
+            channels,
+            2 * config.hidden_features,
+            rows=size // 2 + 1,
+            columns=size,
+            sight="A",
+            channels=channels,
         )
         self.blocks = [Block(config) for _ in range(config.layers)]
         self.sweep = self.blocks[0].lstm.sweep
-        self.head = MaskedHead(2 * config.features, config.output_features, channels, outputs)
+        self.head = MaskedHead(2 * config.hidden_features, config.output_features, channels, outputs)
 
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
