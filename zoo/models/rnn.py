@@ -120,7 +120,7 @@ PRESETS = {
                 "global_clipnorm": 50.0,
             }
         },
-        "expect": "not measured yet",
+        "expect": "test NLL 15.8 nats, 0.357 bits/dim; 1 min on 2 cores",
     },
     "mnist": {
         "config": {"cell": "lstm", "units": 256, "embedding_size": 32},
