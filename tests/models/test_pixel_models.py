@@ -335,6 +335,14 @@ def test_training_learns_a_rule_about_neighbours(network):
     assert -model.log_prob(x).numpy().mean() == pytest.approx(np.log(2.0), abs=0.05)
 
 
+def test_xla_is_refused_where_it_cannot_compile():
+    model = made("diagonal_bilstm", image_shape=(2, 3, 1))
+    model.compile({"likelihood": "adam"}, jit_compile=True)
+    data = tf.data.Dataset.from_tensors({"image": tf.zeros((2, 2, 3, 1))})
+    with pytest.raises(UsageError, match="without --jit"):
+        model.fit(data, verbose=0, shuffle=False)
+
+
 def test_the_paper_has_as_many_layers_and_features():
     """Seven Diagonal BiLSTMs of h = 16; what is not the paper's are 64 weights a layer from the image."""
     model = pixelrnn.PixelRNN(pixelrnn.Config())

@@ -155,12 +155,16 @@ class MaskedConv(keras.layers.Layer):
     def call(self, x: tf.Tensor) -> tf.Tensor:
         """[B, H, W, F] -> [B, H, W, G]; a 1x1 convolution takes [..., F]."""
         rows, columns = self.mask.shape[:2]
-        kernel = self.kernel * self.mask
+        kernel = self.masked(x.dtype)
         if rows == columns == 1:
             return dense(x, kernel[0, 0]) + self.bias
         # Padding of its own is twice as fast as the convolution's explicit one (measured on a CPU).
         padded = tf.pad(x, [(0, 0), (rows - 1, 0), (self.side, self.side), (0, 0)])
         return tf.nn.conv2d(padded, kernel, 1, "VALID") + self.bias
+
+    def masked(self, dtype: tf.DType) -> tf.Tensor:
+        """The kernel, 0 where it is masked."""
+        return tf.cast(self.kernel, dtype) * tf.cast(self.mask, dtype)
 
     def along(self, x: tf.Tensor) -> tf.Tensor:
         """A kernel of one row, over maps of which the columns stand before the batch.
@@ -171,12 +175,12 @@ class MaskedConv(keras.layers.Layer):
         Returns:
             [..., W, B, G].
         """
-        own = tf.reshape((self.kernel * self.mask)[0, : self.side + 1], (-1, self.mask.shape[-1]))
-        return dense(neighbours(x, self.side, 0), tf.cast(own, x.dtype)) + tf.cast(self.bias, x.dtype)
+        own = tf.reshape(self.masked(x.dtype)[0, : self.side + 1], (-1, self.mask.shape[-1]))
+        return dense(neighbours(x, self.side, 0), own) + tf.cast(self.bias, x.dtype)
 
     def weights_in_rows(self) -> Weights:
         """The masked weights as they are now, for loops over rows and pixels; float32."""
-        kernel = self.kernel.value * self.mask
+        kernel = self.masked(tf.float32)
         rows, columns, inputs, outputs = self.mask.shape
         whole = rows if self.sight == "row" else rows - 1
         return Weights(

@@ -179,7 +179,7 @@ def label_map(config: Config, features: int) -> keras.layers.Layer | None:
     """One-hot classes [B, K] -> what the class adds before an activation [B, features] (equation 4)."""
     if not config.classes:
         return None
-    layer = keras.layers.Dense(features, use_bias=False, name="label")
+    layer = keras.layers.Dense(features, use_bias=False, dtype="float32", name="label")
     layer.build((None, config.classes))
     return layer
 
@@ -205,7 +205,7 @@ class Block(keras.layers.Layer):
         """[B, H, W, 2 h] and one-hot classes [B, K] -> [B, H, W, 2 h]."""
         y = self.middle(tf.nn.relu(self.reduce(tf.nn.relu(x))))
         if label is not None:
-            y += self.label(label)[:, None, None]
+            y += tf.cast(self.label(label), y.dtype)[:, None, None]
         return x + self.expand(tf.nn.relu(y))
 
 
@@ -302,7 +302,7 @@ class GatedLayer(keras.layers.Layer):
         v = self.vertical(v)
         y = self.horizontal(x) + self.link(v)
         if label is not None:
-            to_v, to_y = tf.split(self.label(label)[:, None, None], 2, -1)
+            to_v, to_y = tf.split(tf.cast(self.label(label), y.dtype)[:, None, None], 2, -1)
             v, y = v + to_v, y + to_y
         y = self.expand(gate(y))
         return gate(v), y if self.first else x + y

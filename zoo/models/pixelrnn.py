@@ -285,6 +285,8 @@ class PixelRNN(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes)
         return unskew(self.head(x), self.sweep)
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        if self.jit_compile:  # the diagonals of an image differ in length, and XLA knows one shape alone
+            raise UsageError("pixelrnn cannot be compiled with XLA: train it without --jit.")
         loss = -tf.reduce_mean(self.log_prob(batch["image"]))
         return loss, {"nll": loss}
 
