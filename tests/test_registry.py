@@ -11,7 +11,7 @@ import pytest
 
 import zoo
 from zoo import registry
-from zoo.base import VERBS, configure
+from zoo.base import VERBS, Turn, configure
 from zoo.errors import UsageError
 from zoo.runs import Run, all_runs, next_run, runs_dir
 
@@ -49,7 +49,7 @@ def test_every_preset_names_its_turns(name):
     presets = registry.presets(name)
     model_class = registry.model_class(name)
     model = model_class(configure(model_class.config_class(), presets["tiny"]["config"]))
-    turns = {turn.name for turn in model.turns()}
+    turns = {turn.name for turn in model.turns() if isinstance(turn, Turn)}  # counting needs no optimizer
     for preset in presets.values():
         assert set(preset["optimizers"]) == turns
         assert set(preset.get("averages", {})) <= turns

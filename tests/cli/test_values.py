@@ -186,6 +186,7 @@ class Coin:
 
     modality = "image"
     name = "coin"
+    card = {"dataset": {"levels": 2}}  # noqa: RUF012
     signatures = {"sample": {"outputs": {"image": {"shape": [None, 1, 1, 1]}}}}  # noqa: RUF012
 
 

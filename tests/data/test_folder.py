@@ -11,7 +11,7 @@ import zlib
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -191,6 +191,7 @@ def test_mixed_modes_become_what_the_richest_has(tmp_path, read):
     st.tuples(st.integers(1, 20), st.integers(1, 20)),
 )
 def test_every_mode_and_format_is_decoded_as_its_header_promised(mode, kind, size):
+    assume((mode, kind) != ("YCbCr", "TIFF"))  # Pillow cannot read what it writes there: 1x1 comes out short
     if mode == "I;16":
         image = Image.fromarray(np.random.default_rng(0).integers(65536, size=size[::-1], dtype=np.uint16))
     else:
