@@ -81,7 +81,7 @@ def test_a_skewed_image_has_its_diagonals_one_after_another():
 def test_a_step_reads_only_states_of_steps_before(shape):
     for make in SWEEPS.values():
         sweep = make(*shape)
-        step = np.repeat(np.arange(len(sweep.count)), sweep.count)
+        step = np.repeat(np.arange(len(sweep.length)), sweep.length)
         assert sorted(sweep.place.reshape(-1)) == list(range(sweep.place.size))
         for source in sweep.sources:
             read = source < sweep.place.size

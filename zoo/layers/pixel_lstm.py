@@ -45,7 +45,7 @@ class Sweep(NamedTuple):
         place: int [H, W], where each pixel stands in the order.
         start: int [T], where each step begins in the order.
         lane: int [T], the first lane that each step is on; the next pixel is on the next lane.
-        count: int [T], how many pixels each step has.
+        length: int [T], how many pixels each step has.
         lanes: how many there are, with those outside the image.
         taps: a state reads the newest state on its own lane plus each of these.
     """
@@ -53,7 +53,7 @@ class Sweep(NamedTuple):
     place: np.ndarray
     start: np.ndarray
     lane: np.ndarray
-    count: np.ndarray
+    length: np.ndarray
     lanes: int
     taps: tuple[int, ...]
 
@@ -63,10 +63,10 @@ class Sweep(NamedTuple):
         pixels = self.place.size
         newest = np.full(self.lanes, pixels)
         found = np.empty((len(self.taps), pixels), int)
-        for start, lane, count in zip(self.start, self.lane, self.count, strict=True):
+        for start, lane, length in zip(self.start, self.lane, self.length, strict=True):
             for row, tap in zip(found, self.taps, strict=True):
-                row[start : start + count] = newest[lane + tap : lane + tap + count]
-            newest[lane : lane + count] = np.arange(start, start + count)
+                row[start : start + length] = newest[lane + tap : lane + tap + length]
+            newest[lane : lane + length] = np.arange(start, start + length)
         return found
 
 
@@ -83,11 +83,11 @@ def diagonals(height: int, width: int) -> Sweep:
     """Diagonal by diagonal; a state reads those to the left and above. One lane a row, and one above."""
     step = np.arange(height + width - 1)
     first = np.maximum(0, step - width + 1)  # the first row that a diagonal crosses
-    count = np.minimum(height - 1, step) - first + 1
-    start = np.cumsum(count) - count
+    length = np.minimum(height - 1, step) - first + 1
+    start = np.cumsum(length) - length
     row, column = np.indices((height, width))
     place = start[row + column] + row - first[row + column]
-    return Sweep(place, start, first + 1, count, height + 1, (0, -1))
+    return Sweep(place, start, first + 1, length, height + 1, (0, -1))
 
 
 # -- maps in the order of the steps ------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
     """
     pixels, units = gates.shape[0], kernel.shape[-1] // 4
     steps, taps = len(sweep.start), sweep.taps
-    starts, lanes, counts = (tf.constant(n, tf.int32) for n in (sweep.start, sweep.lane, sweep.count))
+    starts, lanes, lengths = (tf.constant(n, tf.int32) for n in (sweep.start, sweep.lane, sweep.length))
     batch = tf.shape(gates)[1]
 
     def array() -> tf.TensorArray:
@@ -178,14 +178,14 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
         return tf.ensure_shape(tf.concat(parts, 0), (sweep.lanes, None, units))
 
     @tf.custom_gradient
-    def kernel_function(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tensor):
+    def recursion(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tensor):
         def forward(step, lane_states, lane_cells, saved):
-            start, first, count = starts[step], lanes[step], counts[step]
-            read = tf.concat([lane_states[first + tap : first + tap + count] for tap in taps], -1)
+            start, first, length = starts[step], lanes[step], lengths[step]
+            read = tf.concat([lane_states[first + tap : first + tap + length] for tap in taps], -1)
             given = tf.matmul(tf.reshape(read, (-1, len(taps) * units)), kernel)
-            total = gates[start : start + count] + tf.reshape(given, (count, batch, 4 * units))
+            total = gates[start : start + length] + tf.reshape(given, (length, batch, 4 * units))
             i, f, o, g = activated(total)
-            before = lane_cells[first : first + count]
+            before = lane_cells[first : first + length]
             new_cell = f * before + i * g
             squashed = tf.tanh(new_cell)
             new_state = o * squashed
@@ -206,10 +206,10 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
 
         def gradient(upstream: tf.Tensor):
             def backward(step, state_gradients, cell_gradients, gate_gradients):
-                start, first, count = starts[step], lanes[step], counts[step]
+                start, first, length = starts[step], lanes[step], lengths[step]
                 i, f, o, g, before, squashed = (each.read(step) for each in saved)
-                to_state = upstream[start : start + count] + state_gradients[first : first + count]
-                to_cell = cell_gradients[first : first + count]
+                to_state = upstream[start : start + length] + state_gradients[first : first + length]
+                to_cell = cell_gradients[first : first + length]
                 to_cell += tf.raw_ops.TanhGrad(y=squashed, dy=to_state * o)
                 to_gates = tf.concat(
                     [
@@ -221,7 +221,7 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
                     -1,
                 )
                 to_read = tf.matmul(tf.reshape(to_gates, (-1, 4 * units)), kernel, transpose_b=True)
-                to_read = tf.split(tf.reshape(to_read, (count, batch, -1)), len(taps), -1)
+                to_read = tf.split(tf.reshape(to_read, (length, batch, -1)), len(taps), -1)
                 state_gradients = replaced(state_gradients, first, tf.zeros_like(to_state))
                 # The lanes that the step has read.
                 low, high = first + min(taps), first + max(taps)
@@ -229,7 +229,7 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
                     tf.pad(share, [(tap - min(taps), max(taps) - tap), (0, 0), (0, 0)])
                     for share, tap in zip(to_read, taps, strict=True)
                 ]
-                sums = tf.add_n([state_gradients[low : high + count], *shares])
+                sums = tf.add_n([state_gradients[low : high + length], *shares])
                 return (
                     step - 1,
                     replaced(state_gradients, low, sums),
@@ -258,7 +258,7 @@ def states(gates: tf.Tensor, kernel: tf.Tensor, state: tf.Tensor, cell: tf.Tenso
 
         return output, gradient
 
-    return kernel_function(gates, kernel, state, cell)
+    return recursion(gates, kernel, state, cell)
 
 
 class StreamWeights(NamedTuple):
@@ -332,8 +332,8 @@ class Stream(keras.layers.Layer):
             gates = tf.reshape(wide, (height * width, -1, wide.shape[-1]))
         else:
             gates = self.inputs(x)
-        values = (tf.convert_to_tensor(each) for each in (self.kernel, self.state, self.cell))
-        return states(gates, *values, self.sweep)
+        kernel, state, cell = (tf.convert_to_tensor(each) for each in (self.kernel, self.state, self.cell))
+        return states(gates, kernel, state, cell, self.sweep)
 
     def weights_in_rows(self) -> StreamWeights:
         """The weights as they are now."""

@@ -175,7 +175,7 @@ def gate(x: tf.Tensor) -> tf.Tensor:
     return tf.tanh(value) * tf.sigmoid(opening)
 
 
-def label_map(config: Config, features: int) -> keras.layers.Layer | None:
+def label_map(config: Config, features: int) -> Any | None:
     """One-hot classes [B, K] -> what the class adds before an activation [B, features] (equation 4)."""
     if not config.classes:
         return None
@@ -204,7 +204,7 @@ class Block(keras.layers.Layer):
     def call(self, x: tf.Tensor, label: tf.Tensor | None) -> tf.Tensor:
         """[B, H, W, 2 h] and one-hot classes [B, K] -> [B, H, W, 2 h]."""
         y = self.middle(tf.nn.relu(self.reduce(tf.nn.relu(x))))
-        if label is not None:
+        if self.label is not None:
             y += tf.cast(self.label(label), y.dtype)[:, None, None]
         return x + self.expand(tf.nn.relu(y))
 
@@ -245,7 +245,7 @@ class PlainByPixel(PixelByPixel):
         self.weights = [conv.weights_in_rows() for conv in self.convs]
         self.reduce = [block.reduce.weights_in_rows() for block in network.blocks]
         self.expand = [block.expand.weights_in_rows() for block in network.blocks]
-        self.labels = [0.0, *(0.0 if label is None else block.label(label) for block in network.blocks)]
+        self.labels = [0.0, *(0.0 if block.label is None else block.label(label) for block in network.blocks)]
         self.kept = kept_maps(config)
 
     def first_row(self, rows: tf.Tensor) -> tuple[Any, Maps]:
@@ -301,7 +301,7 @@ class GatedLayer(keras.layers.Layer):
         """Both stacks [B, H, W, h] (first: the image twice) and one-hot classes -> both stacks."""
         v = self.vertical(v)
         y = self.horizontal(x) + self.link(v)
-        if label is not None:
+        if self.label is not None:
             to_v, to_y = tf.split(tf.cast(self.label(label), y.dtype)[:, None, None], 2, -1)
             v, y = v + to_v, y + to_y
         y = self.expand(gate(y))
@@ -336,7 +336,8 @@ class GatedByPixel(PixelByPixel):
             for name in ("vertical", "link", "horizontal", "expand")
         )
         self.labels = [
-            (0.0, 0.0) if label is None else tf.split(layer.label(label), 2, -1) for layer in network.layers
+            (0.0, 0.0) if layer.label is None else tf.split(layer.label(label), 2, -1)
+            for layer in network.layers
         ]
         self.kept = kept_maps(config)
 
