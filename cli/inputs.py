@@ -96,7 +96,7 @@ def load_data(
     found = zoo.data.load(data, split, **options)
     if model.takes == "features":
         found = zoo.data.as_features(found)
-    found.require(model.takes)
+    found.require(model.takes, *(["caption"] if signature == "log_prob" and model.given_text else []))
     got = found.fields[model.takes].shape[1:]
     if len(got) != len(shape) or any(each not in (None, size) for each, size in zip(shape, got, strict=True)):
         wanted = " x ".join("any" if each is None else str(each) for each in shape)

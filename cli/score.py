@@ -59,6 +59,8 @@ def command(
 
     Gives log p(x) of each example, or a lower bound on it, in nats and in bits per dimension.
 
+    Where a caption leads to an example, as with transformer, it is log p of the example given its caption.
+
     An example of a text is a window of it, scored by itself. Nats and bits per character count each character
     once, given at least half a window before it.
 
@@ -143,7 +145,9 @@ def scored(model: LoadedModel, data: Data, seed: int, importance_samples: int) -
     def chunks() -> Iterator[np.ndarray]:
         first = seed
         for x in in_chunks(model, data):
-            found = model.log_prob(x, range(first, first + len(x)), importance_samples)
+            rows = slice(first - seed, first - seed + len(x))
+            prompts = data.fields["caption"][rows] if model.given_text else None
+            found = model.log_prob(x, range(first, first + len(x)), importance_samples, prompts)
             first += len(x)
             suffix = "" if model.kind == "exact" else "_bound"
             yield np.stack([found[f"{name}{suffix}"] for name in names], -1)

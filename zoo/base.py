@@ -476,6 +476,14 @@ class Predicts(ExactLikelihood):
         return tf.reduce_sum(self.log_conditionals(x), -1)
 
 
+class ConditionalLikelihood(abc.ABC):
+    """Knows log p(x) given a text, which stands in a batch as its `caption`."""
+
+    @abc.abstractmethod
+    def log_prob_given(self, x: tf.Tensor, prompt: tf.Tensor) -> tf.Tensor:
+        """log p(x | prompt) in nats, float32 [B], of examples [B, ...] and texts, string [B]."""
+
+
 class LikelihoodBound(abc.ABC):
     """Knows lower bounds on log p(x)."""
 
@@ -566,7 +574,7 @@ class Encodes(abc.ABC):
 VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "sample": (Samples,),
     "sample_with": (Conditions,),
-    "score": ((ExactLikelihood, LikelihoodBound),),
+    "score": ((ExactLikelihood, ConditionalLikelihood, LikelihoodBound),),
     "encode": (Encodes,),
     "decode": (Decodes,),
     "interpolate": (Decodes,),

@@ -26,6 +26,7 @@ import tensorflow as tf
 from zoo.base import (
     Classifies,
     Completes,
+    ConditionalLikelihood,
     Conditions,
     Decodes,
     Describes,
@@ -51,6 +52,7 @@ VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 SEED = tf.TensorSpec([None], tf.int64, "seed")
 COUNT = tf.TensorSpec([None], tf.int32, "importance_samples")
+PROMPT = tf.TensorSpec([None], tf.string, "prompt")
 EXAMPLE_DTYPES = {"image": tf.float32, "features": tf.float32, "text": tf.string, "tokens": tf.int32}
 PNG_CHANNELS = (1, 3, 4)
 
@@ -138,6 +140,16 @@ def exact_likelihood(model: Any) -> Found:
     yield "log_prob", Signature(example_spec(model), score)
 
 
+def conditional_likelihood(model: Any) -> Found:
+    """log p(x) given a text."""
+
+    def score(x: tf.Tensor, prompt: tf.Tensor) -> dict[str, tf.Tensor]:
+        log_prob = model.log_prob_given(x, prompt)
+        return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
+
+    yield "log_prob", Signature({**example_spec(model), "prompt": PROMPT}, score)
+
+
 def predicts(model: Any) -> Found:
     """log p of each token of a text given those before it."""
     if model.modality == "tokens":
@@ -217,6 +229,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Conditions: conditions,
     Decodes: decodes,
     ExactLikelihood: exact_likelihood,
+    ConditionalLikelihood: conditional_likelihood,
     Predicts: predicts,
     LikelihoodBound: likelihood_bound,
     Encodes: encodes,

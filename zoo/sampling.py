@@ -25,6 +25,7 @@ import tensorflow as tf
 
 from zoo import registry
 from zoo.errors import UsageError, ZooError
+from zoo.layers.text import split_words
 from zoo.plain import table
 
 #: Rows that a signature runs on at a time.
@@ -134,7 +135,7 @@ class LoadedModel:
             free = [name for name in NEUTRAL if name != "prompt" or "sample" in self.signatures]
             conditions = {name: NEUTRAL[name] for name in own if name in free} | conditions
             if missing := [name for name in own if name not in conditions]:
-                raise UsageError(f"{self.name} needs {', '.join(missing)} too.")
+                raise UsageError(f"{self.name} can draw nothing without a {' and a '.join(missing)}.")
             values = {name: self._condition(name, value, len(seeds)) for name, value in conditions.items()}
             return self._stream("sample_with", self.modality, {"seed": seeds, **values})
         return self._stream("sample", self.modality, {"seed": seeds})
@@ -177,7 +178,11 @@ class LoadedModel:
         return "exact" if "log_prob" in self.signatures["log_prob"]["outputs"] else "bound"
 
     def log_prob(
-        self, x: np.ndarray, seeds: Seeds | None = None, importance_samples: int = 1
+        self,
+        x: np.ndarray,
+        seeds: Seeds | None = None,
+        importance_samples: int = 1,
+        prompts: Sequence[str] | np.ndarray | None = None,
     ) -> dict[str, np.ndarray]:
         """The log-likelihood of each example, or a lower bound on it.
 
@@ -185,6 +190,7 @@ class LoadedModel:
             x: examples [N, ...]: images float32 in [0, 1].
             seeds: of a bound's draws, [N]; 0 .. N-1 by default.
             importance_samples: draws of the code a row, for a bound; it rises to the likelihood with them.
+            prompts: [N], the text that each example is given by, where the likelihood is conditional.
 
         Returns:
             `log_prob` nats float32 [N] and `bits_per_dim` [N]; or `log_prob_bound` and `bits_per_dim_bound`.
@@ -193,6 +199,10 @@ class LoadedModel:
             UsageError: the model has no likelihood, or the examples do not fit.
         """
         self.require("log_prob")
+        if self.given_text:
+            if prompts is None:
+                raise UsageError(f"{self.name} scores an example given its text, and no prompts were given.")
+            return self.run("log_prob", **{self.takes: x}, prompt=np.asarray(prompts, object))
         if self.kind == "exact":
             return self.run("log_prob", **{self.takes: x})
         if importance_samples < 1:
@@ -203,6 +213,11 @@ class LoadedModel:
             seed=_seeds(range(len(x)) if seeds is None else seeds),
             importance_samples=np.full(len(x), importance_samples, np.int32),
         )
+
+    @property
+    def given_text(self) -> bool:
+        """Whether the likelihood of an example is one given its text."""
+        return "prompt" in self.signatures.get("log_prob", {"inputs": {}})["inputs"]
 
     def log_conditionals(self, x: np.ndarray) -> np.ndarray:
         """log p of each token given those before it, nats float32 [N, T], of tokens int32 [N, T]."""
@@ -306,16 +321,25 @@ class LoadedModel:
         """A condition's value for each row."""
         spec = self._inputs["sample_with"][name]
         value = np.asarray(value, spec.dtype.as_numpy_dtype)
-        known = self.card.get("config", {}).get("vocabulary") if name == "prompt" else None
-        if known and (lacking := sorted(set("".join(value.ravel())).difference(known))):
-            characters = ", ".join(map(repr, lacking[:5]))
-            raise UsageError(f"{self.name} knows no {characters}, which the prompt has.")
+        if name == "prompt" and (lacking := self._lacking([*value.ravel()])):
+            unknown = ", ".join(map(repr, lacking[:5]))
+            raise UsageError(f"{self.name} knows no {unknown}, which the prompt has.")
         if value.ndim < spec.shape.rank:
             value = np.broadcast_to(value, (rows, *value.shape))
         classes = self.card.get("config", {}).get("classes")
         if name == "label" and classes and not ((value >= 0) & (value < classes)).all():
             raise UsageError(f"{self.name} knows the labels 0 to {classes - 1}.")
         return value
+
+    def _lacking(self, prompts: list[str]) -> list[str]:
+        """The characters or words of prompts that are not in the model's vocabulary."""
+        config = self.card.get("config", {})
+        known = config.get("vocabulary") or config.get("source_vocabulary") or ()
+        if config.get("text") == "words":
+            used = {word.decode() for word in split_words(tf.constant(prompts)).flat_values.numpy()}
+        else:
+            used = set("".join(prompts))
+        return sorted(used.difference(known)) if known else []
 
     def _fitting(self, name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
         """An input as an array of its spec's dtype."""

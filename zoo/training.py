@@ -31,6 +31,7 @@ from zoo.base import (
     STATISTICS_BATCHES,
     Batch,
     Classifies,
+    ConditionalLikelihood,
     Counts,
     ExactLikelihood,
     GenerativeModel,
@@ -56,6 +57,7 @@ from zoo.evaluation import classification
 from zoo.evaluation.judging import judged
 from zoo.evaluation.likelihood import log_probs, scorer, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, saved_weights
+from zoo.layers.text import survey
 from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
 
@@ -181,8 +183,10 @@ def plan(
         return datasets.as_features(found) if model_class.modality == "features" else found
 
     train = load("train")
-    train.require("tokens" if _reads_text(config_class, train) else model_class.modality)
-    config = configure(config_class, _fitted(base["config"], changed, config_class, train))
+    example = _example(model_class, train)
+    given = ["caption"] if issubclass(model_class, ConditionalLikelihood) else []
+    train.require(example, *given)
+    config = configure(config_class, _fitted(base["config"], changed, config_class, example, train))
     # A test split that is missing is told now, not when the training is done.
     validation, test = (load("validation"), load("test")) if judged(model_class) else (None, None)
     batch = batch_size or base["batch_size"]
@@ -259,14 +263,22 @@ def _split_settings(
     return changed, tuned
 
 
-def _reads_text(config_class: type, data: datasets.Data) -> bool:
-    """Whether the examples are texts: the data has them, and the model has a place for their symbols."""
-    fields = {field.name for field in dataclasses.fields(config_class)}
-    return "tokens" in data.fields and {"vocabulary", "length"} <= fields
+def _example(model_class: type[GenerativeModel], data: datasets.Data) -> str:
+    """The field of the examples: text where the data has it, and the model a place for its symbols."""
+    options = {field.name for field in dataclasses.fields(model_class.config_class())}
+    if "tokens" in data.fields and {"vocabulary", "length"} <= options:
+        return "tokens"
+    if "text" in data.fields and "target_vocabulary" in options:
+        return "text"
+    return model_class.modality
 
 
 def _fitted(
-    preset: Mapping[str, Any], changed: Mapping[str, Any], config_class: type, data: datasets.Data
+    preset: Mapping[str, Any],
+    changed: Mapping[str, Any],
+    config_class: type,
+    example: str,
+    data: datasets.Data,
 ) -> dict[str, Any]:
     """The options of the preset, those changed, and those that the data decides: an example's shape, classes.
 
@@ -274,14 +286,20 @@ def _fitted(
         UsageError: an option was changed to something that the data is not.
     """
     values = {**preset, **changed}
+    options = {field.name for field in dataclasses.fields(config_class)}
     decided: dict[str, Any] = {}
-    if _reads_text(config_class, data):
+    if example == "tokens":
         decided["vocabulary"] = list(data.info.vocabulary)
         decided["length"] = int(data.fields["tokens"].shape[1])
-    elif "image_shape" in {field.name for field in dataclasses.fields(config_class)}:
+    elif example == "image" and "image_shape" in options:
         decided["image_shape"] = [int(n) for n in data.fields["image"].shape[1:]]
-    if "features" in {field.name for field in dataclasses.fields(config_class)}:
+    elif example == "features" and "features" in options:
         decided["features"] = int(data.fields["features"].shape[1])
+    if "source_vocabulary" in options:
+        for side, field in (("source", "caption"), ("target", "text")):
+            if field in (example, "caption"):
+                symbols, longest = survey(data.fields[field], values.get("text", "words"))
+                decided |= {f"{side}_vocabulary": list(symbols), f"{side}_length": longest}
     if values.get("classes"):
         data.require("label")
         decided["classes"] = len(data.info.class_names)
@@ -507,7 +525,7 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
     if isinstance(model, Classifies):
         scores = log_probs(classification.scorer(model), model, data, size)
         return classification.summary(scores, model, data)
-    if isinstance(model, ExactLikelihood):
+    if isinstance(model, ExactLikelihood | ConditionalLikelihood):
         scores = log_probs(scorer(model), model, data, size)
         if never := int(np.isneginf(scores).sum()):
             advice = " (--set smoothing=1 expects what was never seen)" if isinstance(model, Counts) else ""

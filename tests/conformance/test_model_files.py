@@ -8,7 +8,7 @@ import json
 import pytest
 
 from zoo import registry
-from zoo.base import VERBS, ExactLikelihood, LikelihoodBound, configure
+from zoo.base import VERBS, ConditionalLikelihood, ExactLikelihood, LikelihoodBound, configure
 from zoo.data import CATALOGUE, steps_per_epoch
 from zoo.schedules import make_optimizer
 
@@ -29,7 +29,10 @@ def test_card_says_what_the_class_can(name):
     card = registry.card(name)
     able = {verb for verb, needed in VERBS.items() if all(issubclass(model, each) for each in needed)}
     assert set(card["capabilities"]) == able
-    likelihood = {"exact": issubclass(model, ExactLikelihood), "bound": issubclass(model, LikelihoodBound)}
+    likelihood = {
+        "exact": issubclass(model, ExactLikelihood | ConditionalLikelihood),
+        "bound": issubclass(model, LikelihoodBound),
+    }
     assert [kind for kind, has in likelihood.items() if has] == [card["likelihood"]] * (
         card["likelihood"] in likelihood
     )

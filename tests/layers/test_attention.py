@@ -181,11 +181,11 @@ def test_gelu_and_its_gradient():
 
 def test_sinusoids_turn_by_the_distance():
     """A step of k places is a rotation, the same wherever it starts (section 3.5)."""
-    waves = sinusoids(50, 8).astype(np.float64)
+    waves = sinusoids(tf.range(50), 8).numpy().astype(np.float64)
     assert waves.shape == (50, 8)
     np.testing.assert_allclose(waves[0], [0, 1] * 4)
     np.testing.assert_allclose(waves[7, 2], np.sin(7 / 10000 ** (2 / 8)), rtol=1e-6)
     products = waves @ waves.T
     for k in range(10):
         np.testing.assert_allclose(np.diag(products, k), products[0, k], atol=1e-5)
-    assert sinusoids(5, 7).shape == (5, 7)
+    assert sinusoids(tf.range(5), 7).shape == (5, 7)

@@ -5,7 +5,15 @@ from __future__ import annotations
 import numpy as np
 import tensorflow as tf
 
-from zoo.layers.text import NOTHING, decode_text, encode_text
+from zoo.layers.text import (
+    NOTHING,
+    UNKNOWN,
+    decode_text,
+    decode_words,
+    encode_text,
+    encode_words,
+    survey,
+)
 
 # Not in the order of the code points, one of them beyond 16 bits.
 VOCABULARY = ("z", "a", "\n", "é", "𝄞", " ")
@@ -34,3 +42,27 @@ def test_text_comes_back():
     texts = ["z a\né𝄞", "", "zz", "é"]
     found = decode_text(encode(*texts), VOCABULARY)
     assert [text.decode() for text in found.numpy()] == texts
+
+
+def test_words_are_found_by_their_frequency():
+    words = (UNKNOWN, "a", "dog", "!", ",", "cat", "dog's", "the")
+    assert survey(["A dog, a cat!", "the dog's a DOG", ""], "words") == (words, 6)
+    assert survey(["ba", "", "céb"], "characters") == (("a", "b", "c", "é"), 3)
+
+
+def test_words_become_tokens_and_words_again():
+    vocabulary, _ = survey(["Grüße, said the re-made cat (twice)."], "words")
+    graph = tf.function(lambda text: encode_words(text, vocabulary), autograph=False)
+    texts = ["the cat said grüße.", "The  cat, the CAT", "", "the dog", "(twice)"]
+    tokens = graph(tf.constant(texts)).numpy()
+    assert (tokens[2] == NOTHING).all()
+    assert [vocabulary[token] for token in tokens[1] if token >= 0] == ["the", "cat", ",", "the", "cat"]
+    assert tokens[3].tolist() == [vocabulary.index("the"), 0, *[NOTHING] * (tokens.shape[1] - 2)]
+    decoded = [text.decode() for text in decode_words(tf.constant(tokens), vocabulary).numpy()]
+    assert decoded == ["the cat said grüße.", "the cat, the cat", "", f"the {UNKNOWN}", "(twice)"]
+
+
+def test_a_large_vocabulary_keeps_its_words_apart():
+    vocabulary = (UNKNOWN, *(f"w{number}" for number in range(8000)))
+    texts = tf.constant([" ".join(vocabulary[start : start + 100]) for start in range(1, 8001, 100)])
+    np.testing.assert_array_equal(encode_words(texts, vocabulary), np.arange(1, 8001).reshape(-1, 100))

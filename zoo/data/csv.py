@@ -17,6 +17,7 @@ from zoo.data.tables import numbers_first
 from zoo.errors import UsageError
 
 LABELS = ("label", "class", "target", "species")
+PAIR_NAMES = ({"caption", "text"}, {"source", "target"})
 MOST_VALUES = 50  # of a column of names; one with more holds captions
 
 
@@ -64,7 +65,8 @@ def read(path: Path) -> Content:
 
     A header is found by its words over numbers. A column called label, class, target or species is the label,
     else the first column of words that recur; other columns of words that recur are attributes, and words
-    that do not recur are captions.
+    that do not recur are captions. Two columns of captions, or two that are called source and target, are
+    captions and the texts that they lead to.
 
     Raises:
         UsageError: naming the line and column that is wrong.
@@ -73,6 +75,9 @@ def read(path: Path) -> Content:
     if path.is_dir():
         raise UsageError(f"{path} is a folder: name one .csv file.")
     lines, columns = read_columns(path)
+    named = {column.name.lower() for column in columns} in PAIR_NAMES
+    if named or [column.kind for column in columns] == ["caption", "caption"]:
+        return pairs(path, columns)
     kinds = defaultdict(list)
     for column in columns:
         kinds[column.kind].append(column)
@@ -110,6 +115,14 @@ def read(path: Path) -> Content:
     return Content(fields, info)
 
 
+def pairs(path: Path, columns: list[Column]) -> Content:
+    """A table of captions and the texts that they lead to."""
+    first, second = sorted(columns, key=lambda column: column.name.lower() in ("text", "target"))
+    fields = {"caption": np.array(first.cells), "text": np.array(second.cells)}
+    notes = (f"{first.name} is the caption, {second.name} the text that it leads to",)
+    return Content(fields, Info(fingerprint=digest_files([path]), local=True, notes=notes))
+
+
 def read_columns(path: Path) -> tuple[list[int], list[Column]]:
     """The columns of a table, and the number of the line of each row.
 
@@ -135,8 +148,9 @@ def read_columns(path: Path) -> tuple[list[int], list[Column]]:
         Column(f"column {place}", list(cells))
         for place, cells in enumerate(zip(*(row for _, row in rows), strict=True), 1)
     ]
-    # A header: words over a column of numbers.
-    if any(column.numbers[0] is None and mostly_numbers(column.numbers[1:]) for column in columns):
+    # A header: words over a column of numbers, or the names of a pair.
+    over_numbers = any(each.numbers[0] is None and mostly_numbers(each.numbers[1:]) for each in columns)
+    if over_numbers or {each.cells[0].lower() for each in columns} in PAIR_NAMES:
         columns = [Column(column.cells[0] or column.name, column.cells[1:]) for column in columns]
         lines = lines[1:]
     names = [column.name for column in columns]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from zoo.base import Classifies, ExactLikelihood, GenerativeModel, LikelihoodBound
+from zoo.base import Classifies, ConditionalLikelihood, ExactLikelihood, GenerativeModel, LikelihoodBound
 from zoo.data import Data
 from zoo.evaluation import classification, likelihood
 
 
 def judged(model_class: type) -> bool:
     """Whether a model can be judged by numbers alone, without looking at what it draws."""
-    return issubclass(model_class, ExactLikelihood | LikelihoodBound | Classifies)
+    return issubclass(model_class, ExactLikelihood | ConditionalLikelihood | LikelihoodBound | Classifies)
 
 
 def scorer(model: GenerativeModel) -> likelihood.Score:

@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo.base import ExactLikelihood, GenerativeModel, LikelihoodBound, Predicts
+from zoo.base import ConditionalLikelihood, ExactLikelihood, GenerativeModel, LikelihoodBound, Predicts
 from zoo.data import Data, in_order
 from zoo.evaluation.characters import in_context, per_character
 from zoo.noise import StepNoise
 
-Score = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Score = Callable[..., tf.Tensor]
 
 
 def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Score:
-    """A compiled function from (examples [B, ...], index of the batch) to nats [B].
+    """A compiled function from (examples [B, ...], index of the batch, perhaps captions [B]) to nats [B].
 
     Args:
         model: with an exact likelihood or a bound.
@@ -26,9 +26,11 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
-    def score(x: tf.Tensor, index: tf.Tensor) -> tf.Tensor:
+    def score(x: tf.Tensor, index: tf.Tensor, caption: tf.Tensor | None = None) -> tf.Tensor:
         if isinstance(model, ExactLikelihood):
             return model.log_prob(x)
+        if isinstance(model, ConditionalLikelihood):
+            return model.log_prob_given(x, caption)
         assert isinstance(model, LikelihoodBound)
         noise = StepNoise(model.run_seed, -index - 1, tf.shape(x)[0])
         if importance_samples is None:
@@ -40,7 +42,8 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
 
 def loss_name(model: GenerativeModel) -> str:
     """What a model with a likelihood or a bound on it minimises, in nats an example."""
-    return "nll" if isinstance(model, ExactLikelihood) else "negative_elbo"
+    exact = isinstance(model, ExactLikelihood | ConditionalLikelihood)
+    return "nll" if exact else "negative_elbo"
 
 
 def validation_loss(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> float:
@@ -50,13 +53,13 @@ def validation_loss(score: Score, model: GenerativeModel, data: Data, batch_size
 
 def log_probs(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> np.ndarray:
     """The score of every example of `data`, in order: float32 [N] nats."""
+    fields = [model.modality, *(["caption"] if isinstance(model, ConditionalLikelihood) else [])]
     scores = []
     for index, batch in enumerate(in_order(data, batch_size)):
-        x = batch[model.modality]
-        rows = len(x)
-        if rows < batch_size:  # one shape, one trace
-            x = np.concatenate([x, np.repeat(x[-1:], batch_size - rows, 0)])
-        scores.append(score(tf.constant(x), tf.constant(index, tf.int64)).numpy()[:rows])
+        rows = len(batch[model.modality])
+        full = np.minimum(np.arange(batch_size), rows - 1)  # one shape, one trace
+        x, *given = (tf.constant(batch[name][full]) for name in fields)
+        scores.append(score(x, tf.constant(index, tf.int64), *given).numpy()[:rows])
     return np.concatenate(scores)
 
 

@@ -40,9 +40,9 @@ def attention_weights(
         [B, h, T, S]; rows sum to 1, except that they are 0 where a query may see nothing.
     """
     scores = tf.matmul(query * query.shape[-1] ** -0.5, key, transpose_b=True)
-    queries, keys = scores.shape[-2:]
     allowed = None
-    if causal and queries > 1:
+    if causal and query.shape[-2] != 1:
+        queries, keys = tf.unstack(tf.shape(scores)[-2:])
         allowed = tf.linalg.band_part(tf.ones((queries, keys), tf.bool), -1, keys - queries)
     if visible is not None:
         seen = visible[:, None, None, :]
@@ -74,7 +74,7 @@ def attend(
         [B, h, T, s]; 0 where a query may see nothing.
     """
     queries, keys = query.shape[-2], key.shape[-2]
-    blocks = round(queries / BLOCK) if causal else 1
+    blocks = round(queries / BLOCK) if causal and queries and keys else 1
     if blocks <= 1:
         return tf.matmul(attention_weights(query, key, causal=causal, visible=visible), value)
     parts = []

@@ -1,17 +1,26 @@
 """Text inside the graph: from strings to the tokens of a vocabulary, and back.
 
+A token is a character, or a word of small letters; a sign between words is a word of its own.
+
 Shapes: B rows, T tokens.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from typing import Literal
 
 import numpy as np
 import tensorflow as tf
 
 #: Stands where a row has no token: behind the end of the shorter ones.
 NOTHING = -1
+Unit = Literal["words", "characters"]
+#: Token 0 of a vocabulary of words: a word that is not in it.
+UNKNOWN = "\ufffd"
+#: No more words than this, the most frequent ones.
+MOST_WORDS = 8000
 
 
 def encode_text(text: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
@@ -48,3 +57,70 @@ def decode_text(tokens: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
     return tf.strings.reduce_join(
         tf.gather(symbols, tf.where(tokens == NOTHING, len(vocabulary), tokens)), -1
     )
+
+
+def split_words(text: tf.Tensor) -> tf.RaggedTensor:
+    """Texts, string [B], as words of small letters, ragged string [B, (T)]."""
+    small = tf.strings.lower(text, encoding="utf-8")
+    return tf.strings.split(tf.strings.regex_replace(small, r"([^\pL\pM\pN\s'\-])", r" \1 "))
+
+
+def survey(texts: Sequence[str], unit: Unit) -> tuple[tuple[str, ...], int]:
+    """What a model of texts must know of them.
+
+    Args:
+        texts: UTF-8.
+        unit: what a token is.
+
+    Returns:
+        The vocabulary: all characters, or `UNKNOWN` and the words, the most frequent ones first; and the most
+        tokens that a text has.
+    """
+    text = tf.constant([*texts])
+    found = split_words(text) if unit == "words" else tf.strings.unicode_split(text, "UTF-8")
+    counts = Counter(symbol.decode() for symbol in found.flat_values.numpy())
+    longest = int(tf.reduce_max(found.row_lengths()))
+    if unit == "characters":
+        return tuple(sorted(counts)), longest
+    frequent = sorted(counts, key=lambda word: (-counts[word], word))[:MOST_WORDS]
+    return (UNKNOWN, *frequent), longest
+
+
+def encode_words(text: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
+    """The tokens of the words of a text; 0 for a word that the vocabulary lacks.
+
+    Args:
+        text: UTF-8, string [B].
+        vocabulary: `UNKNOWN`, then words of small letters.
+
+    Returns:
+        int32 [B, T], T the most that a row has; shorter rows end with `NOTHING`.
+    """
+
+    def number(words: tf.Tensor) -> tf.Tensor:
+        """Strings have no order in TensorFlow, their 62-bit hashes have."""
+        return tf.strings.to_hash_bucket_fast(words, 2**62)
+
+    words = split_words(text)
+    numbers = number(tf.constant([*vocabulary]))
+    order = tf.argsort(numbers)
+    place = tf.searchsorted(tf.gather(numbers, order), number(words.flat_values))
+    token = tf.gather(order, tf.minimum(place, len(vocabulary) - 1))
+    known = tf.gather(numbers, token) == number(words.flat_values)
+    return words.with_flat_values(tf.where(known, token, 0)).to_tensor(NOTHING)
+
+
+def decode_words(tokens: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
+    """The text of words, with spaces between them, none before a sign that closes or behind one that opens.
+
+    Args:
+        tokens: int32 [B, T]; `NOTHING` gives nothing.
+        vocabulary: the symbol of each token.
+
+    Returns:
+        UTF-8, string [B].
+    """
+    symbols = tf.constant([*vocabulary, ""])
+    words = tf.gather(symbols, tf.where(tokens == NOTHING, len(vocabulary), tokens))
+    joined = tf.strings.strip(tf.strings.reduce_join(words, -1, separator=" "))
+    return tf.strings.regex_replace(joined, r" ([.,;:!?)\]}%])|([(\[{]) ", r"\1\2")

@@ -31,14 +31,15 @@ def layer_norm(width: int, name: str) -> keras.layers.Layer:
     return layer
 
 
-def sinusoids(length: int, width: int) -> np.ndarray:
-    """Positions as waves of geometrically growing length (section 3.5).
+def sinusoids(place: tf.Tensor, width: int) -> tf.Tensor:
+    """Places int [T] as waves of geometrically growing length, sine and cosine in turns: float32 [T, width].
 
-    Returns:
-        float32 [length, width], sine and cosine in turns.
+    References:
+        arXiv 1706.03762, section 3.5.
     """
-    angle = np.arange(length)[:, None] / 10000.0 ** (np.arange(0, width, 2) / width)
-    return np.stack([np.sin(angle), np.cos(angle)], -1).reshape(length, -1)[:, :width].astype(np.float32)
+    slowness = (10000.0 ** (np.arange(0, width, 2) / width)).astype(np.float32)
+    angle = tf.cast(place, tf.float32)[:, None] / slowness
+    return tf.reshape(tf.stack([tf.sin(angle), tf.cos(angle)], -1), (-1, 2 * len(slowness)))[:, :width]
 
 
 @tf.custom_gradient

@@ -32,6 +32,7 @@ from zoo.base import Batch, Completes, Conditions, GenerativeModel, Predicts, Sa
 from zoo.distributions import categorical, draw_categorical, narrowed
 from zoo.errors import UsageError
 from zoo.layers.attention import Memory
+from zoo.layers.decoding import in_turn
 from zoo.layers.dropout import dropout
 from zoo.layers.levels import quantise
 from zoo.layers.text import NOTHING, encode_text
@@ -319,12 +320,9 @@ class ImageGPT(GenerativeModel, Samples, Conditions, Predicts, Completes):
         Returns:
             int32 [B, N].
         """
-        rows, length = tf.unstack(tf.shape(uniform))
-        digits = tf.constant(
-            self.tokens.digits if self.tokens else np.arange(self.values, dtype=np.int32)[:, None]
-        )
+        digits = self.tokens.digits if self.tokens else np.arange(self.values, dtype=np.int32)[:, None]
 
-        def draw(t, previous, memories, written):
+        def choose(t, previous, memories, written):
             place = t
             if self.vocabulary:
                 place, memories = self.moved_on(t, memories, written)
@@ -335,28 +333,11 @@ class ImageGPT(GenerativeModel, Samples, Conditions, Predicts, Completes):
                 value, stands = tf.gather(values, t, axis=1), tf.gather(known, t, axis=1)  # [B, G]
                 fits = tf.reduce_all((digits == value[:, None]) | ~stands[:, None], -1)  # [B, K]
                 logits = tf.where(fits, logits, -math.inf)
-            drawn = draw_categorical(logits, tf.gather(uniform, t, axis=1))
-            return t + 1, drawn, memories, written.write(t, drawn)
+            return draw_categorical(logits, tf.gather(uniform, t, axis=1)), memories
 
-        any_rows, size = uniform.shape[0], self.config.width // self.config.heads
-        memory = tf.TensorShape((any_rows, self.config.heads, None, size))
-        *_, written = tf.while_loop(
-            lambda t, *_: t < length,
-            draw,
-            (
-                tf.constant(0),
-                tf.fill((rows,), self.values),
-                [block.attention.empty_memory(rows) for block in self.blocks],
-                tf.TensorArray(tf.int32, length, element_shape=(any_rows,), clear_after_read=False),
-            ),
-            shape_invariants=(
-                tf.TensorShape(()),
-                tf.TensorShape((any_rows,)),
-                [(memory, memory)] * len(self.blocks),
-                tf.TensorShape(None),
-            ),
-        )
-        return tf.transpose(written.stack())
+        rows, length = tf.unstack(tf.shape(uniform))
+        nothing = [block.attention.empty_memory(rows) for block in self.blocks]
+        return in_turn(choose, tf.fill((rows,), self.values), nothing, length)
 
     def moved_on(
         self, t: tf.Tensor, memories: list[Memory], written: tf.TensorArray
