@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo import checkpoints
-from zoo.base import Batch, GenerativeModel, Samples
+from zoo.base import Batch, ConditionalLikelihood, GenerativeModel, Samples
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import drawn, full_precision
@@ -246,18 +246,33 @@ def best_weights(run: Run) -> Path:
 class Painter(keras.callbacks.Callback):
     """Draws the same seeds after each epoch: a grid of images, or a page of texts."""
 
-    def __init__(self, state: State, log: Log, run: Run, batches: Iterable[Batch]) -> None:
+    def __init__(
+        self, state: State, log: Log, run: Run, batches: Iterable[Batch], prompts: Iterable[str] = ()
+    ) -> None:
+        """
+        Args:
+            prompts: what a model that draws nothing without one is given.
+        """
         super().__init__()
         self.state, self.log, self.run, self.batches = state, log, run, batches
+        self.prompts = prompts
         self.draw: Callable[..., Any] | None = None
+
+    def examples(self, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One example a seed."""
+        model: Any = self.model
+        noise = RowNoise(seeds)
+        if isinstance(self.model, Samples):
+            return drawn(model, model.sample(noise))
+        prompts = tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape))
+        temperature = tf.ones(seeds.shape)
+        return drawn(model, model.sample_with(noise, prompt=prompts, temperature=temperature))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
         if self.draw is None:
-            self.draw = tf.function(
-                lambda seeds: drawn(model, model.sample(RowNoise(seeds))), autograph=False
-            )
-        seeds = range(PAGE_SEEDS if model.vocabulary else GRID_SEEDS)
+            self.draw = tf.function(self.examples, autograph=False)
+        seeds = range(GRID_SEEDS if model.modality == "image" else PAGE_SEEDS)
         with model.evaluation_weights(self.batches), full_precision(model):
             ((modality, examples),) = self.draw(tf.constant(seeds, tf.int64)).items()
         path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}"
@@ -359,4 +374,6 @@ def not_finite(what: str) -> ZooError:
 
 def sampled(model: GenerativeModel) -> bool:
     """Whether a grid or a page of the model's samples can be drawn."""
+    if isinstance(model, ConditionalLikelihood):
+        return True
     return isinstance(model, Samples) and (model.modality == "image" or bool(model.vocabulary))

@@ -39,6 +39,7 @@ from zoo.base import (
     configure,
 )
 from zoo.callbacks import (
+    GRID_SEEDS,
     Checkpointer,
     Log,
     Painter,
@@ -464,7 +465,8 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
         size = min(VALIDATION_BATCH, len(plan.validation))
         callbacks.append(Validator(state, events, progress, run, plan.validation, batches, size, patience))
     if sampled(model):
-        callbacks.append(Painter(state, events, run, batches))
+        prompts = plan.validation.fields.get("caption", ())[:GRID_SEEDS] if plan.validation else ()
+        callbacks.append(Painter(state, events, run, batches, prompts))
     checkpointer = Checkpointer(state, run, recorder, plan.steps)
     callbacks.append(checkpointer)
     title = f"{plan.model} ({plan.preset}) on {plan.train.spec}"

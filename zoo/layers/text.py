@@ -8,7 +8,7 @@ Shapes: B rows, T tokens.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -65,7 +65,7 @@ def split_words(text: tf.Tensor) -> tf.RaggedTensor:
     return tf.strings.split(tf.strings.regex_replace(small, r"([^\pL\pM\pN\s'\-])", r" \1 "))
 
 
-def survey(texts: Sequence[str], unit: Unit) -> tuple[tuple[str, ...], int]:
+def survey(texts: Iterable[str], unit: Unit) -> tuple[tuple[str, ...], int]:
     """What a model of texts must know of them.
 
     Args:

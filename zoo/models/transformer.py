@@ -59,15 +59,23 @@ PRESETS = {
         "expect": "nothing: four steps, for tests",
     },
     "shapes": {
-        "config": {"width": 128, "depth": 3, "heads": 4, "hidden": 512, "dropout": 0.1},
+        "config": {
+            "levels": 3,
+            "group": 6,
+            "width": 128,
+            "depth": 3,
+            "heads": 4,
+            "hidden": 512,
+            "dropout": 0.1,
+        },
         "dataset": "shapes",
         "image_size": 16,
         "batch_size": 32,
-        "epochs": 6,
+        "epochs": 4,
         "optimizers": {
             "likelihood": {
                 "name": "adam",
-                "learning_rate": {"schedule": "inverse_sqrt", "width": 128, "warmup": 1000, "scale": 0.5},
+                "learning_rate": {"schedule": "inverse_sqrt", "width": 128, "warmup": 800, "scale": 0.5},
                 "beta_2": 0.98,
                 "epsilon": 1e-9,
             }
