@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.base import GenerativeModel
-from zoo.models import nade, pixelcnn, pixelrnn
+from zoo.models import imagegpt, nade, pixelcnn, pixelrnn
 from zoo.noise import RowNoise
 
 
@@ -47,6 +47,9 @@ MODELS: dict[str, Callable[[int], GenerativeModel]] = {
     ),
     "pixelrnn, row_lstm": lambda side: pixelrnn.PixelRNN(
         pixelrnn.Config(image_shape=(side, side, 1), layers=7, hidden_features=16, layer="row_lstm")
+    ),
+    "imagegpt": lambda side: imagegpt.ImageGPT(
+        imagegpt.Config(image_shape=(side, side, 1), width=64, depth=2, heads=4)
     ),
     "nade": make_nade,
 }
