@@ -469,7 +469,10 @@ class Predicts(ExactLikelihood):
 
     @abc.abstractmethod
     def log_conditionals(self, x: tf.Tensor) -> tf.Tensor:
-        """log p(x_d | x_<d) in nats, float32 [B, D], in the model's order, of examples [B, ...]."""
+        """log p(x_d | x_<d) in nats, float32 [B, D], in the model's order, of examples [B, ...].
+
+        Fewer than D where the model draws several values at once.
+        """
 
     @final
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:

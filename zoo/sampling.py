@@ -262,7 +262,7 @@ class LoadedModel:
 
         Returns:
             `probabilities` float32 [N, K] and `class_index` int32 [N], the likeliest; `class_names` has them
-            by name.
+            by name. Of a model that knows attributes `attribute_index` int32 [N, A] too, see `attributes`.
         """
         return self.run("classify", **{self.takes: x})
 
@@ -270,6 +270,11 @@ class LoadedModel:
     def class_names(self) -> tuple[str, ...]:
         """The name of each class of the data that the model was trained on."""
         return tuple(self.card.get("dataset", {}).get("class_names", ()))
+
+    @property
+    def attributes(self) -> dict[str, list[str]]:
+        """The name of each attribute of the data that the model was trained on, and of each of its values."""
+        return dict(self.card.get("dataset", {}).get("attributes", {}))
 
     # -- running a signature -------------------------------------------------------------------------------
 

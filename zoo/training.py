@@ -618,6 +618,7 @@ def card(
             **plan.settings["dataset"],
             "levels": info.levels,
             "class_names": list(info.class_names),
+            "attributes": dict(zip(info.attribute_names, map(list, info.attribute_values), strict=True)),
             "feature_names": list(info.feature_names),
             "dequantised": list(info.dequantised),
             "notes": list(info.notes),

@@ -13,7 +13,7 @@ from PIL import Image
 
 import zoo
 import zoo.data
-from zoo.base import Classifies, Completes, GenerativeModel
+from zoo.base import Classifies, Completes, Describes, GenerativeModel
 from zoo.cli.masks import PARTS, parse_mask
 from zoo.errors import UsageError
 from zoo.exporting import export
@@ -212,6 +212,58 @@ def test_classify_json(gmzoo, filler, tmp_path):
     found = gmzoo("classify", "--model", filler, "--data", "npz:mine.npz", "--json").json
     assert found["accuracy"] is None
     assert [each["class"] for each in found["examples"]] == ["2"] * 4
+
+
+class Describer(GenerativeModel, Describes):
+    """Sees the same in every image: a circle, and of each attribute the value that `SEEN` says."""
+
+    SEEN = (1, 2, 0, 3, 1)
+
+    def __init__(self) -> None:
+        super().__init__(None)
+        self.bias = self.add_weight(shape=(), initializer="zeros")
+
+    def example_shape(self):
+        return 8, 8, 3
+
+    def turns(self):
+        return []
+
+    def classify(self, x):
+        return self.describe(x)[0]
+
+    def describe(self, x):
+        certain = tf.one_hot((0, *self.SEEN), 8) + self.bias.value
+        return [tf.repeat(each[None], tf.shape(x)[0], 0) for each in tf.unstack(certain)]
+
+
+def test_classify_names_attributes(gmzoo, tmp_path):
+    data = zoo.data.load("shapes", "test", image_size=8, limit=30)
+    info = data.info
+    values = {
+        name: list(each) for name, each in zip(info.attribute_names, info.attribute_values, strict=True)
+    }
+    card = {
+        "model": "describer",
+        "dataset": {"spec": "shapes", "class_names": list(info.class_names), "attributes": values},
+    }
+    saved = export(Describer(), tmp_path / "describer" / "1", card)
+    seen = {name: each[index] for (name, each), index in zip(values.items(), Describer.SEEN, strict=True)}
+    shares = (data.fields["attributes"] == Describer.SEEN).mean(0)
+    assert 0 < shares.min() < shares.max() < 1
+    done = gmzoo("classify", "--model", saved, "--data", "shapes", "--limit", 30, "--json")
+    assert done.code == 0, done.err
+    assert [each["attributes"] for each in done.json["examples"]] == [seen] * 30
+    told = [each["value"] for each in done.json["attribute_accuracy"].values()]
+    np.testing.assert_allclose(told, shares)
+    done = gmzoo("classify", "--model", saved, "--data", "shapes", "--limit", 30)
+    with (tmp_path / "describer-classes.csv").open() as file:
+        header, first, *_ = csv.reader(file)
+    assert header == ["index", "file", "class", "probability", *values]
+    assert first[2:] == ["circle", first[3], *seen.values()]
+    lines = done.out.splitlines()
+    assert [line.split()[0] for line in lines] == ["accuracy", *values, "examples", "describer-classes.csv"]
+    assert f"{shares[1]:.4f}" in lines[2]
 
 
 def test_a_model_that_cannot_says_so(trained):
