@@ -325,7 +325,8 @@ def test_training_learns_a_rule_about_neighbours(network):
     """Images of which every pixel is its neighbour's contrary: after the first, nothing is left to say."""
     keras.utils.set_random_seed(0)
     model_class, config_class, own = NETWORKS[network]
-    model = model_class(config_class(image_shape=(4, 4, 1), layers=1, features=8, output_features=8, **own))
+    sizes = {"layers": 1, "hidden_features": 8, "output_features": 8}
+    model = model_class(config_class(image_shape=(4, 4, 1), **sizes, **own))
     board = (np.indices((4, 4)).sum(0) % 2).astype(np.float32)[None, ..., None]
     x = tf.constant(np.concatenate([board, 1 - board] * 4))
     model.compile({"likelihood": keras.optimizers.Adam(0.02)})
