@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo import registry
+from zoo import registry, training
 from zoo.base import configure
 from zoo.errors import UsageError
 from zoo.exporting import classifies
@@ -157,6 +157,16 @@ def test_attributes_are_an_output_where_there_are_any():
     best = [np.argmax(each, -1) for each in vit(attributes=(2, 4)).describe(x)[1:]]
     np.testing.assert_array_equal(outputs["attribute_index"], np.stack(best, -1))
     assert "attribute_index" not in dict(classifies(vit()))["classify"].run(x)
+
+
+def test_the_data_decide_classes_and_attributes():
+    plan = training.plan("vit", preset="shapes", image_size=8, settings={"patch": 4})
+    assert (plan.config.classes, plan.config.attributes) == (8, (8, 8, 3, 5, 2))
+    assert plan.validation is not None
+    plan = training.plan("vit", preset="tiny")
+    assert (plan.config.classes, plan.config.attributes, plan.config.image_shape) == (10, (), (8, 8, 1))
+    with pytest.raises(UsageError, match="has no attributes"):
+        training.plan("vit", preset="tiny", settings={"attributes": [2]})
 
 
 @pytest.mark.parametrize(
