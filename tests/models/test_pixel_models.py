@@ -321,6 +321,20 @@ def test_the_loss_is_the_mean_negative_log_likelihood(network):
 
 
 @each_network
+def test_dropout_is_for_training_alone(network):
+    model = made(network, image_shape=(3, 4, 1), dropout=0.5)
+    x = np.random.default_rng(0).random((5, 3, 4, 1)).astype(np.float32)
+    same, other = (
+        [model.objective({"image": tf.constant(x)}, {}, StepNoise(0, step, 5))[0].numpy() for _ in range(2)]
+        for step in range(2)
+    )
+    assert same[0] == same[1]
+    assert same[0] != other[0]
+    whole = made(network, image_shape=(3, 4, 1))
+    np.testing.assert_array_equal(model.log_prob(x), whole.log_prob(x))
+
+
+@each_network
 def test_training_learns_a_rule_about_neighbours(network):
     """Images of which every pixel is its neighbour's contrary: after the first, nothing is left to say."""
     keras.utils.set_random_seed(0)
