@@ -10,6 +10,7 @@ import pytest
 from zoo import registry
 from zoo.base import VERBS, ConditionalLikelihood, ExactLikelihood, LikelihoodBound, configure
 from zoo.data import CATALOGUE, steps_per_epoch
+from zoo.reports.reproductions import published
 from zoo.schedules import make_optimizer
 
 MODELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()]
@@ -18,9 +19,10 @@ PRESETS = [
     for name in registry.names()
     for preset in registry.presets(name)
 ]
+PUBLISHED = [*dict.fromkeys(each.model for each in published())]
 # The parts of a preset; nothing reads others.
 REQUIRED = {"config", "dataset", "batch_size", "optimizers", "expect"}
-OPTIONAL = {"image_size", "steps", "epochs", "averages", "patience", "precision", "jit"}
+OPTIONAL = {"image_size", "steps", "epochs", "averages", "patience", "precision", "jit", "published"}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -92,3 +94,21 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     counting = not values["optimizers"]
     per_epoch = steps_per_epoch(card["dataset"]["examples"], card["batch_size"], every_row=counting)
     assert card["steps"] == (values.get("steps") or values["epochs"] * per_epoch)
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in PUBLISHED]
+)
+def test_a_published_number_is_what_a_run_measures(name, subject_of):
+    """Its metric is in a run's result, in that unit and with that sign."""
+    result = subject_of(name, "tiny").run.record["result"]
+    for each in published():
+        if each.model == name:
+            metric = result[each.metric]
+            assert each.unit == metric["unit"]
+            assert (each.value < 0) == (metric["value"] < 0)
+            assert metric["better"] == ("higher" if each.unit == "nats" else "lower")
+            assert each.source and each.conditions
+            if each.measured is not None:
+                assert set(each.measured) == {"value", "standard_error", "command"}
+                assert each.measured["command"].startswith(f"gmzoo train {name} --preset {each.preset}")

@@ -1,0 +1,133 @@
+"""Published numbers beside ours: a preset that follows a paper says what the paper measured.
+
+A preset's `published` is a literal, beside its config:
+
+    metric      as a run's result names it
+    value       as the paper has it, with the sign of the metric
+    unit        nats or bits/dim
+    source      paper, table, which of its models
+    conditions  what has to be told with it
+    measured    ours, where an earlier run is on record: value, standard_error, command
+
+It is there only where the paper measured the same thing on the same data.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from zoo import registry
+from zoo.errors import UsageError, nearest
+from zoo.runs import Run, all_runs
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published number, and the preset that follows it.
+
+    Attributes:
+        model, preset: names.
+        metric: as a run's result names it.
+        value: with the sign of the metric: a log-likelihood is negative.
+        unit: of the value.
+        source: where it stands.
+        conditions: what has to be told with it.
+        measured: `value`, `standard_error` and `command` of an earlier run; None where there is none.
+    """
+
+    model: str
+    preset: str
+    metric: str
+    value: float
+    unit: str
+    source: str
+    conditions: str
+    measured: Mapping[str, Any] | None = None
+
+    def line(self, metric: Mapping[str, Any]) -> str:
+        """`paper 88.33 nats, here 87.75 +- 0.23, difference -0.58 (fixed binarization, 1 ordering)`.
+
+        Log-likelihoods are told as papers do, without their sign: less is better, so that a difference above
+        0 is what we lack.
+
+        Args:
+            metric: of a run's result, or what is on record: `value` and `standard_error`.
+        """
+        paper = f"paper {self.told(self.value)} {self.unit}"
+        if metric["value"] is None or not math.isfinite(metric["value"]):
+            return f"{paper}, here not finite ({self.conditions})"
+        error = metric.get("standard_error")
+        here = self.told(metric["value"]) + (f" +- {error:.2g}" if error else "")
+        return f"{paper}, here {here}, difference {self.difference(metric)} ({self.conditions})"
+
+    def told(self, value: float) -> str:
+        """A value of the metric as papers print it."""
+        return f"{self._lower_is_better(value):.2f}"
+
+    def difference(self, metric: Mapping[str, Any]) -> str:
+        """Ours less theirs; above 0, ours is worse."""
+        ours, theirs = self._lower_is_better(metric["value"]), self._lower_is_better(self.value)
+        return f"{ours - theirs:+.2f}"
+
+    def _lower_is_better(self, value: float) -> float:
+        return -value if self.unit == "nats" else value
+
+
+def published() -> list[Published]:
+    """All published numbers, by model and in the order of its presets."""
+    return [
+        Published(model=name, preset=preset, **values["published"])
+        for name in registry.names()
+        for preset, values in registry.presets(name).items()
+        if "published" in values
+    ]
+
+
+def chosen(model: str, preset: str | None) -> Published:
+    """The published number of a model's preset; without one, that of its first preset that has one.
+
+    Raises:
+        UsageError: there is none.
+    """
+    registry.card(model)
+    if preset is not None:
+        registry.preset(model, preset)
+    everything = published()
+    own = [each for each in everything if each.model == model]
+    if not own:
+        models = [*dict.fromkeys(each.model for each in everything)]
+        raise UsageError(
+            f"No published number of {model} can be compared with ours; models with one: "
+            f"{', '.join(models)}.{nearest(model, models)}"
+        )
+    found = [each for each in own if preset in (None, each.preset)]
+    if not found:
+        raise UsageError(
+            f"The preset {preset} of {model} follows no published number; those that do: "
+            f"{', '.join(each.preset for each in own)}."
+        )
+    return found[0]
+
+
+def finished_run(number: Published, runs: Path) -> Run | None:
+    """The newest finished run here that is the preset itself, on any data, with the metric in its result."""
+    values = registry.presets(number.model)[number.preset]
+    for run in all_runs(runs, number.model):
+        record = run.record
+        same = (
+            record["preset"] == number.preset
+            and run.status == "finished"
+            and number.metric in (record.get("result") or {})
+            and record["dataset"]["limit"] is None
+            and record["optimizers"] == values["optimizers"]
+            and record["batch_size"] == values["batch_size"]
+            and all(record["config"].get(key) == value for key, value in values["config"].items())
+            and (record["steps"] == values.get("steps") or record["epochs"] == values.get("epochs"))
+        )
+        if same:
+            return run
+    return None
