@@ -22,7 +22,7 @@ def one_hot(labels: np.ndarray, classes: int = 4) -> np.ndarray:
 
 
 def test_the_score_of_known_probabilities():
-    sure = tally(one_hot(np.arange(400) % 4))
+    sure = tally(one_hot(np.arange(800) % 4))
     assert sure.score() == pytest.approx((4.0, 0.0), abs=1e-9)  # K, where all is sure and even
     assert tally(one_hot(np.zeros(400, int))).score()[0] == pytest.approx(1.0)  # one class only
     assert tally(np.full((400, 4), 0.25)).score()[0] == pytest.approx(1.0)  # never sure
