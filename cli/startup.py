@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from zoo.memory import keep_freed
 from zoo.quiet import held_back
 
 log = logging.getLogger("gmzoo")
@@ -56,6 +57,7 @@ def tensorflow() -> None:
     """Imports TensorFlow without the lines that it writes to stderr; they are shown if that fails."""
     if "tensorflow" in sys.modules:
         return
+    keep_freed()
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with held_back():
         import tensorflow as tf

@@ -19,6 +19,9 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     """Splits the processor into two devices, for the tests with replicas; later TensorFlow refuses to."""
     if getattr(session.config.option, "numprocesses", None):
         return  # the process that only hands the tests out
+    from zoo.memory import keep_freed
+
+    keep_freed()
     import tensorflow as tf
 
     tf.config.set_logical_device_configuration(

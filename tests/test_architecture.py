@@ -25,11 +25,11 @@ LAW = [
     {"evaluation"},
     {"sampling"},
     {"exporting"},
-    {"registry", "data", "runs", "checkpoints", "schedules"},
+    {"registry", "data", "runs", "checkpoints", "schedules", "machine"},
     {"models"},
     {"base"},
     {"layers", "distributions", "losses", "noise"},
-    {"errors", "files", "plain", "quiet"},
+    {"errors", "files", "latents", "memory", "plain", "quiet"},
     {"saved_models"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}

@@ -1,0 +1,42 @@
+"""Memory that is freed is kept for the next step, where the C library lets us say so.
+
+A training step allocates and frees the same few hundred megabytes again and again. By default glibc gives
+large pieces back to the system at once and asks for them anew, and the system fills each page with zeros: for
+the small models of this zoo that took up to half of a step (`benchmarks/memory.py`).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import os
+import platform
+
+# Names and numbers of glibc's malloc.h.
+M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
+#: Pieces up to this many bytes come from memory that is kept.
+LARGEST_KEPT = 2**30
+#: How many bytes more than needed are reserved at a time; what is never touched takes no memory.
+RESERVED = 2**29
+
+
+@functools.cache
+def keep_freed() -> bool:
+    """Lets this process keep what it frees; best called before TensorFlow starts its threads.
+
+    What the user's environment says of malloc goes first.
+
+    Returns:
+        Whether the C library took it: on Linux with glibc.
+    """
+    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+        return False
+    mallopt = ctypes.CDLL(None).mallopt
+    options = {
+        M_ARENA_MAX: 1,  # threads would get arenas of their own, which keep nothing
+        M_MMAP_THRESHOLD: LARGEST_KEPT,
+        M_TRIM_THRESHOLD: 2 * LARGEST_KEPT - 1,
+        M_TOP_PAD: RESERVED,
+    }
+    taken = [mallopt(option, value) for option, value in options.items()]  # each, though one be refused
+    return all(taken)
