@@ -76,6 +76,8 @@ class Extractor(abc.ABC):
         class_names: of its classes.
         attributes: the name of each attribute that it knows, and of each of its values.
         interpolation: how images of another size are resized.
+        fits: whether it was trained on the data that it looks at, or was named by the user, who vouches for it.
+            The digits of one set have the names of those of another, and may look like nothing that it knows.
     """
 
     name: str
@@ -85,6 +87,7 @@ class Extractor(abc.ABC):
     class_names: tuple[str, ...] = ()
     attributes: dict[str, list[str]] = {}  # noqa: RUF012
     interpolation: str
+    fits: bool = True
 
     @abc.abstractmethod
     def see(self, images: np.ndarray, classes: bool = True) -> Seen:
@@ -257,15 +260,36 @@ def choose(
     return SavedModelExtractor(load(path))
 
 
+def own(spec: str, info: Info, runs: str | os.PathLike[str] | None = None) -> Extractor | None:
+    """The zoo's own extractor that was trained on this data set; None where there is none.
+
+    Args:
+        spec: the data set.
+        info: its description.
+        runs: where runs live.
+    """
+    found = next((path for path, card in _own(runs) if trained_on(card, spec, info)), None)
+    return None if found is None else _opened(found)
+
+
+@functools.cache
+def _opened(path: Path) -> Extractor:
+    extractor = SavedModelExtractor(load(path))
+    extractor.fits = bool(same)
+    return extractor
+
+
 def trained_on(card: dict[str, Any], spec: str, info: Info) -> bool:
-    """Whether a model card is that of one trained on this data set."""
+    """Whether a card is that of a model trained on this data set; `shapes/16` is `shapes` in another size."""
     data = card["dataset"]
-    return data.get("fingerprint") == info.fingerprint or (not info.local and data.get("spec") == spec)
+    family = str(data.get("spec")).split("/")[0] == spec.split("/")[0]
+    named = not info.local and family and tuple(data.get("class_names", ())) == info.class_names
+    return data.get("fingerprint") == info.fingerprint or named
 
 
 def knows_classes(extractor: Extractor, info: Info) -> bool:
-    """Whether the extractor's classes are those of the data."""
-    return bool(info.class_names) and extractor.class_names == info.class_names
+    """Whether the extractor names the classes of the data, and can be believed."""
+    return extractor.fits and bool(info.class_names) and extractor.class_names == info.class_names
 
 
 def _own(runs: str | os.PathLike[str] | None) -> Iterator[tuple[Path, dict[str, Any]]]:
