@@ -76,8 +76,8 @@ class Extractor(abc.ABC):
         class_names: of its classes.
         attributes: the name of each attribute that it knows, and of each of its values.
         interpolation: how images of another size are resized.
-        fits: whether it was trained on the data that it looks at, or was named by the user, who vouches for it.
-            The digits of one set have the names of those of another, and may look like nothing that it knows.
+        fits: whether it was trained on the data that it looks at, or was named by the user, who vouches for
+            it. The digits of one set have the names of those of another, and may look like nothing it knows.
     """
 
     name: str
@@ -257,7 +257,9 @@ def choose(
             "it only with one another",
             spec, card["dataset"]["spec"],
         )  # fmt: skip
-    return SavedModelExtractor(load(path))
+    extractor = SavedModelExtractor(load(path))
+    extractor.fits = bool(same)
+    return extractor
 
 
 def own(spec: str, info: Info, runs: str | os.PathLike[str] | None = None) -> Extractor | None:
@@ -274,9 +276,7 @@ def own(spec: str, info: Info, runs: str | os.PathLike[str] | None = None) -> Ex
 
 @functools.cache
 def _opened(path: Path) -> Extractor:
-    extractor = SavedModelExtractor(load(path))
-    extractor.fits = bool(same)
-    return extractor
+    return SavedModelExtractor(load(path))
 
 
 def trained_on(card: dict[str, Any], spec: str, info: Info) -> bool:
