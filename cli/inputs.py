@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import os
 import re
 import typing
@@ -76,43 +77,17 @@ def load_data(
         UsageError: the data lacks what the model needs, or has another shape.
     """
     import zoo.data
+    from zoo.evaluation import examples
 
-    trained_on = model.card.get("dataset", {})
     if data is None:
-        data = trained_on.get("spec")
+        data = model.card.get("dataset", {}).get("spec")
         if data is None:
             raise UsageError("Which data? Name it: --data SPEC (`gmzoo datasets` lists named sets).")
     split = split or zoo.data.default_split(data)
     log.info("data: %s, split %s", data, split)
     shape = model.signatures[signature]["inputs"][model.takes]["shape"][1:]
-    if model.takes == "image":
-        height, width, channels = shape
-        options |= {"image_size": height if height == width else None, "channels": channels}
-    if made_of := trained_on.get("dequantised"):
-        height, width, channels = made_of
-        options |= {"image_size": height if height == width else None, "channels": channels}
-    if model.takes == "tokens":  # each text of the user's own has a vocabulary of its own
-        options["vocabulary"] = model.card.get("config", {}).get("vocabulary")
-    found = zoo.data.load(data, split, **options)
-    if model.takes == "features":
-        found = zoo.data.as_features(found)
-    found.require(model.takes, *(["caption"] if signature == "log_prob" and model.given_text else []))
-    got = found.fields[model.takes].shape[1:]
-    if len(got) != len(shape) or any(each not in (None, size) for each, size in zip(shape, got, strict=True)):
-        wanted = " x ".join("any" if each is None else str(each) for each in shape)
-        raise UsageError(
-            f"{model.name} takes examples of {wanted}, and those of {data} are {' x '.join(map(str, got))}."
-        )
-    levels = trained_on.get("levels")
-    if levels and found.info.levels and levels != found.info.levels:
-        log.info(
-            "%s was trained on images of %d levels; these have %d", model.name, levels, found.info.levels
-        )
-    if found.info.fingerprint == trained_on.get("fingerprint") and split in ("train", "all"):
-        log.warning(
-            "%s was trained on examples of this split: the result says little about new ones", model.name
-        )
-    return found
+    needs = ["caption"] if signature == "log_prob" and model.given_text else []
+    return examples.load(model, shape, data, split, needs, **options)
 
 
 def only(data: Data, index: np.ndarray) -> Data:
@@ -171,8 +146,8 @@ def parse_pair(text: str, option: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def parse_indices(text: str) -> np.ndarray:
-    """`3,5-8` as places in the data.
+def parse_indices(text: str, option: str = "--index") -> np.ndarray:
+    """`3,5-8` as places in the data, or as units of a code.
 
     Returns:
         int64 [N], in the order given.
@@ -180,7 +155,23 @@ def parse_indices(text: str) -> np.ndarray:
     Raises:
         UsageError: it is something else.
     """
-    return np.concatenate([np.arange(low, high + 1) for low, high in _ranges(text, "--index")])
+    return np.concatenate([np.arange(low, high + 1) for low, high in _ranges(text, option)])
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """`-3,3` as two different numbers.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    parts = text.split(",")
+    try:
+        low, high = (float(part) for part in parts)
+    except ValueError:
+        raise UsageError(f"--range {text!r}: use two numbers, as in --range -3,3.") from None
+    if not (math.isfinite(low) and math.isfinite(high) and low != high):
+        raise UsageError(f"--range {text!r}: use two different numbers, as in --range -3,3.")
+    return low, high
 
 
 def _ranges(text: str, option: str) -> list[tuple[int, int]]:
