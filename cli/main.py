@@ -32,6 +32,7 @@ SECTIONS = {
         "complete",
         "classify",
     ),
+    "Measure": ("evaluate",),
     "Set up": ("completion",),
 }
 

@@ -19,7 +19,7 @@ if typing.TYPE_CHECKING:
     from zoo.runs import Run
     from zoo.sampling import LoadedModel
 
-__all__ = ["data", "export", "list", "load", "models", "train"]
+__all__ = ["data", "evaluate", "export", "list", "load", "models", "train"]
 
 
 def list() -> typing.List[dict[str, Any]]:  # noqa: A001, UP006
@@ -77,6 +77,28 @@ def export(model: str | os.PathLike[str], path: str | os.PathLike[str]) -> os.Pa
     from zoo.exporting import publish
 
     return publish(load(model).path, path)
+
+
+def evaluate(
+    model: str | os.PathLike[str] | LoadedModel, dataset: str | None = None, **options: Any
+) -> dict[str, dict[str, Any]]:
+    """Measures a trained model by what it can do: see `zoo.evaluation.evaluate.evaluate` for the options.
+
+    Args:
+        model: as `load` takes it, or what it gave.
+        dataset: the data to measure it with; that which it was trained on, where it is None.
+        **options: metrics, samples, seed, split, extractor, runs, limit, ...
+
+    Returns:
+        Metric -> {value, standard_error, unit, kind, better, receipt}.
+
+    Raises:
+        UsageError: a metric is unknown or cannot be had of this model, or the data does not fit.
+    """
+    from zoo.evaluation import evaluate as measuring
+
+    loaded = load(model, options.get("runs")) if isinstance(model, str | os.PathLike) else model
+    return measuring.evaluate(loaded, dataset, **options)
 
 
 def __getattr__(name: str) -> Any:

@@ -422,6 +422,26 @@ def write_card(path: Path, card: Mapping[str, Any]) -> None:
     path.with_suffix(".md").write_text(markdown(card), encoding="utf-8")
 
 
+def add_metrics(saved_model: str | os.PathLike[str], metrics: Mapping[str, Any]) -> None:
+    """Writes metrics into the model card of a SavedModel, in place of those of the same names.
+
+    Args:
+        saved_model: the folder of a version.
+        metrics: name -> {value, standard_error, unit, kind, better, receipt}.
+
+    Raises:
+        UsageError: it has no model card.
+    """
+    path = Path(saved_model) / CARD_FILE
+    if not path.is_file():
+        raise UsageError(f"{saved_model} has no model card ({CARD_FILE}) to write metrics into.")
+    card = json.loads(path.read_text(encoding="utf-8"))
+    card["metrics"] = {**card.get("metrics", {}), **metrics}
+    with replacing(path) as temporary:
+        write_card(temporary, card)
+        os.replace(temporary.with_suffix(".md"), path.with_suffix(".md"))
+
+
 def markdown(card: Mapping[str, Any]) -> str:
     """The model card for people."""
     preset = f", preset {card['preset']}" if card.get("preset") else ""
