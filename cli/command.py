@@ -120,23 +120,26 @@ preset_option = click.option(
     "--preset", metavar="NAME", shell_complete=_presets, help="One of the model's presets (see `gmzoo info`)."
 )
 
+data_option = click.option(
+    "--data",
+    "--dataset",
+    "data",
+    metavar="SPEC",
+    shell_complete=_datasets,
+    help="A named set (`gmzoo datasets`), tfds:NAME, or folder:, idx:, npz:, csv:, text: and a PATH.",
+)
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(file_okay=False),
+    help="Where prepared data is kept.  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets]",
+)
+
 #: The data and how to read it; `--split` comes beside, where a command lets it be chosen.
 data_options = _stacked(
-    click.option(
-        "--data",
-        "--dataset",
-        "data",
-        metavar="SPEC",
-        shell_complete=_datasets,
-        help="A named set (`gmzoo datasets`), tfds:NAME, or folder:, idx:, npz:, csv:, text: and a PATH.",
-    ),
+    data_option,
     click.option("--limit", type=click.IntRange(min=1), help="At most this many examples."),
     click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be read."),
-    click.option(
-        "--data-dir",
-        type=click.Path(file_okay=False),
-        help="Where prepared data is kept.  [default: TFDS_DATA_DIR, else ~/tensorflow_datasets]",
-    ),
+    data_dir_option,
 )
 
 split_option = click.option(

@@ -32,7 +32,7 @@ SECTIONS = {
         "complete",
         "classify",
     ),
-    "Measure": ("evaluate",),
+    "Measure": ("evaluate", "compare", "reproduce"),
     "Set up": ("completion",),
 }
 

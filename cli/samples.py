@@ -17,6 +17,7 @@ from zoo.cli.inputs import parse_code, parse_labels
 from zoo.cli.progress import follow
 from zoo.errors import UsageError
 from zoo.reports import pictures, texts
+from zoo.reports.examples import draw, example_shape, feature_names, image_shape
 
 if typing.TYPE_CHECKING:
     from zoo.sampling import LoadedModel
@@ -64,21 +65,6 @@ def limited(model: LoadedModel, seeds: np.ndarray, ending: str) -> np.ndarray:
             what, f"{most:,}", f"{len(seeds):,}",
         )  # fmt: skip
     return seeds[:most]
-
-
-def example_shape(model: LoadedModel) -> list[int]:
-    """The shape of one example."""
-    drawing = "sample" if "sample" in model.signatures else "sample_with"
-    shape: list[int] = model.signatures[drawing]["outputs"][model.modality]["shape"][1:]
-    return shape
-
-
-def image_shape(model: LoadedModel) -> list[int]:
-    """(H, W, C) of images, or of what a model of features made them of; [] of other features."""
-    if model.modality == "image":
-        return example_shape(model)
-    shape: list[int] = model.card.get("dataset", {}).get("dequantised", [])
-    return shape
 
 
 def drawn(
@@ -135,7 +121,7 @@ def write(
     followed = follow(pieces, count, "sampling")
     rows = (row for piece in followed for row in piece)
     if ending == ".png":
-        _draw(path, model, np.concatenate([*followed]))
+        draw(model, np.concatenate([*followed]), path)
     elif ending == ".gif":
         pictures.gif((pictures.grid(row[None], gap=0) for row in rows), path, ms=250)
     elif ending == ".npz":
@@ -152,26 +138,6 @@ def write(
         output.write_lines(path, map(_text, rows))
     else:
         output.write_folder(path, _files(seeds, rows, model.modality))
-
-
-def feature_names(model: LoadedModel) -> list[str]:
-    """The names of the columns that the model was trained on; [] where they have none."""
-    names: list[str] = model.card.get("dataset", {}).get("feature_names", [])
-    return names if model.modality == "features" else []
-
-
-def _draw(path: Path, model: LoadedModel, examples: np.ndarray) -> None:
-    """A grid of images, or a cloud of points for each pair of features."""
-    if shape := image_shape(model):
-        if model.modality == "features":  # a level plus noise
-            levels = model.card["dataset"]["levels"] or 256
-            examples = examples.reshape(-1, *shape) / levels
-        pictures.write_picture(pictures.grid(examples), path)
-        return
-    from zoo.reports.scatter import scatter_matrix
-
-    names = feature_names(model) or [f"feature {index}" for index in range(examples.shape[1])]
-    scatter_matrix(examples, names, path)
 
 
 def _text(row: Any) -> str:

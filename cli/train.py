@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import shlex
 import sys
+import typing
 from typing import Any
 
 import click
 
 from zoo.cli.command import Command, data_options, name_argument, preset_option, runs_option
 from zoo.errors import UsageError
+
+if typing.TYPE_CHECKING:
+    from zoo.runs import Run
 
 
 @click.command("train", cls=Command)
@@ -67,18 +71,30 @@ def command(
         gmzoo train dcgan --data folder:my-images --image-size 32 --epochs 20
         gmzoo train nade --dry-run
     """
-    from zoo import data as datasets
-    from zoo import registry
-    from zoo.cli import startup
     from zoo.cli.inputs import parse_settings, shown
-    from zoo.cli.progress import TrainingProgress
 
     if options["strategy"] == "multi-worker":
         raise UsageError(
             "--strategy multi-worker needs several processes that TF_CONFIG or Slurm describes, and is not "
             "there yet: use mirrored, which takes all devices of this machine."
         )
-    values = parse_settings(settings)
+    run = trained(name, data, runs_dir, settings=parse_settings(settings), dry_run=dry_run, **options)
+    if run is not None:
+        _write_result(run, shown(run.path))
+
+
+def trained(name: str, data: str | None, runs_dir: str | None, **options: Any) -> Run | None:
+    """A run trained to its end, or gone on with, with its progress on the screen; None for a dry run.
+
+    Args:
+        name, data, runs_dir: as typed.
+        **options: of `zoo.training.train`.
+    """
+    from zoo import data as datasets
+    from zoo import registry
+    from zoo.cli import startup
+    from zoo.cli.progress import TrainingProgress
+
     # What is wrong with a name, a path or the network is told before TensorFlow is waited for.
     preset, chosen = registry.preset(name, options["preset"])
     kind = chosen["dataset"].partition(":")[0]
@@ -93,20 +109,10 @@ def command(
 
     with TrainingProgress() as progress:
         try:
-            run = train(
-                name,
-                dataset=data,
-                settings=values,
-                runs=runs_dir,
-                dry_run=dry_run,
-                progress=progress,
-                **options,
-            )
+            return train(name, dataset=data, runs=runs_dir, progress=progress, **options)
         except Stopped as stopped:
             progress.message(f"Stopped at step {stopped.step}; everything is saved. Go on with: {resuming()}")
             sys.exit(stopped.code)
-    if run is not None:
-        _write_result(run, shown(run.path))
 
 
 def resuming() -> str:
@@ -114,7 +120,7 @@ def resuming() -> str:
     return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
 
 
-def _write_result(run: Any, path: str) -> None:
+def _write_result(run: Run, path: str) -> None:
     from zoo.cli.info import measure
 
     for name, metric in (run.record.get("result") or {}).items():

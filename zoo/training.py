@@ -59,6 +59,9 @@ from zoo.evaluation.judging import judged
 from zoo.evaluation.likelihood import log_probs, scorer, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, saved_weights
 from zoo.layers.text import survey
+from zoo.machine import machine
+from zoo.reports.run_page import NAME as PAGE
+from zoo.reports.run_page import write_run_page
 from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
 
@@ -385,6 +388,8 @@ def _train(
     done = state.step == plan.steps or state.ended
     if done and run.saved_model and run.record["status"] == "finished":
         progress.message(f"{run.path} is finished: {_result_line(run)}")
+        if not (run.path / PAGE).exists():
+            write_page(run)
         return run
     with strategy.scope():
         model = build(plan)
@@ -408,6 +413,7 @@ def _train(
         step=state.step,
         command=shlex.join(["gmzoo", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "gmzoo" else None,
         versions=versions(),
+        machine=machine(),
         started=run.record["started"] if exists else _now(),
     )
     try:
@@ -418,6 +424,7 @@ def _train(
             run.update(status="stopped", seconds=state.seconds, step=state.step)
         raise
     run.update(status="finished", result=metrics, seconds=state.seconds, step=state.step, finished=_now())
+    write_page(run)
     progress.finish({key: value["value"] for key, value in metrics.items()})
     return run
 
@@ -508,6 +515,14 @@ def _finish(plan: Plan, run: Run, model: GenerativeModel, state: State) -> dict[
         draw_results(run)
         export(model, next_version(run.path / "saved_model"), card(plan, run, model, metrics))
     return metrics
+
+
+def write_page(run: Run) -> None:
+    """Writes `report.html`. Whatever is wrong with it is told and no more: the run itself is finished."""
+    try:
+        write_run_page(run)
+    except Exception as error:
+        log.warning("%s could not be written: %s", run.path / PAGE, error)
 
 
 def _take_best(run: Run, model: GenerativeModel) -> None:

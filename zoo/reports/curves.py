@@ -17,7 +17,7 @@ from zoo.files import replacing
 
 #: What says where a record stands; all its other numbers are drawn.
 POSITION = {"kind", "step", "epoch"}
-COLORS = {"train": "#4477aa", "validation": "#cc3311"}
+COLORS = {"train": "#4477aa", "validation": "#cc3311", "diagnostics": "#228833"}
 
 # Quantity -> kind -> (steps, values).
 Panels = dict[str, dict[str, tuple[list[int], list[float]]]]
@@ -36,10 +36,12 @@ def read(metrics: str | os.PathLike[str]) -> Panels:
             record: dict[str, Any] = json.loads(line)
         except json.JSONDecodeError:
             continue
-        for quantity in [key for key in record if key not in POSITION]:
+        for quantity, value in record.items():
+            if quantity in POSITION or not (value is None or isinstance(value, int | float)):
+                continue  # several numbers, one for each unit of a code, or words
             steps, values = panels.setdefault(quantity, {}).setdefault(record["kind"], ([], []))
             steps.append(record["step"])
-            values.append(math.nan if record[quantity] is None else float(record[quantity]))
+            values.append(math.nan if value is None else float(value))
     return panels
 
 
@@ -68,7 +70,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
                 steps, values, color=COLORS[kind], label=kind, linewidth=1.2, marker=marker, markersize=2.5
             )
         axes.set_title(quantity.replace("_", " "), fontsize=9, loc="left")
-        axes.set_ylim(*_limits([value for _, values in kinds.values() for value in values]))
+        axes.set_ylim(*limits([value for _, values in kinds.values() for value in values]))
         axes.tick_params(labelsize=7)
         axes.grid(color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)
@@ -82,7 +84,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     return Path(out)
 
 
-def _limits(values: list[float]) -> tuple[float, float]:
+def limits(values: list[float]) -> tuple[float, float]:
     """The range of a panel: a few values far out, as at a run's start, do not flatten the rest."""
     finite = np.array([value for value in values if math.isfinite(value)] or [0.0])
     low, high = np.percentile(finite, [1, 99]) if len(finite) >= 20 else (finite.min(), finite.max())

@@ -62,18 +62,15 @@ class Published:
             return f"{paper}, here not finite ({self.conditions})"
         error = metric.get("standard_error")
         here = self.told(metric["value"]) + (f" +- {error:.2g}" if error else "")
-        return f"{paper}, here {here}, difference {self.difference(metric)} ({self.conditions})"
+        difference = self.lower_is_better(metric["value"]) - self.lower_is_better(self.value)
+        return f"{paper}, here {here}, difference {difference:+.2f} ({self.conditions})"
 
     def told(self, value: float) -> str:
         """A value of the metric as papers print it."""
-        return f"{self._lower_is_better(value):.2f}"
+        return f"{self.lower_is_better(value):.2f}"
 
-    def difference(self, metric: Mapping[str, Any]) -> str:
-        """Ours less theirs; above 0, ours is worse."""
-        ours, theirs = self._lower_is_better(metric["value"]), self._lower_is_better(self.value)
-        return f"{ours - theirs:+.2f}"
-
-    def _lower_is_better(self, value: float) -> float:
+    def lower_is_better(self, value: float) -> float:
+        """A log-likelihood without its sign, as papers print it."""
         return -value if self.unit == "nats" else value
 
 
@@ -113,8 +110,17 @@ def chosen(model: str, preset: str | None) -> Published:
     return found[0]
 
 
-def finished_run(number: Published, runs: Path) -> Run | None:
-    """The newest finished run here that is the preset itself, on any data, with the metric in its result."""
+def finished_run(
+    number: Published, runs: Path, dataset: str | None = None, seed: int | None = None
+) -> Run | None:
+    """The newest finished run here that is the preset itself, with the metric in its result.
+
+    Args:
+        number: what it reproduces.
+        runs: where runs live.
+        dataset: what it was trained on, as it was named; anything, if None.
+        seed: of the run; any, if None.
+    """
     values = registry.presets(number.model)[number.preset]
     for run in all_runs(runs, number.model):
         record = run.record
@@ -122,7 +128,10 @@ def finished_run(number: Published, runs: Path) -> Run | None:
             record["preset"] == number.preset
             and run.status == "finished"
             and number.metric in (record.get("result") or {})
+            and dataset in (None, record["dataset"]["spec"])
+            and seed in (None, record["seed"])
             and record["dataset"]["limit"] is None
+            and record["init_from"] is None
             and record["optimizers"] == values["optimizers"]
             and record["batch_size"] == values["batch_size"]
             and all(record["config"].get(key) == value for key, value in values["config"].items())
@@ -131,3 +140,41 @@ def finished_run(number: Published, runs: Path) -> Run | None:
         if same:
             return run
     return None
+
+
+def table(runs: Path) -> list[dict[str, Any]]:
+    """Every published number, with ours: of a finished run here, else the one on record, else None.
+
+    Returns:
+        Dictionaries of model, preset, metric, unit, paper, here, standard_error, difference, conditions,
+        source, and `measured_by`: the run's path, or the command on record.
+    """
+    found = []
+    for number in published():
+        run = finished_run(number, runs)
+        ours, by = number.measured, (number.measured or {}).get("command")
+        if run is not None:
+            ours, by = run.record["result"][number.metric], str(run.path)
+        found.append(described(number, ours, by))
+    return found
+
+
+def described(number: Published, ours: Mapping[str, Any] | None, measured_by: str | None) -> dict[str, Any]:
+    """A published number and ours as plain values, both as papers print them: less is better."""
+    value = None if ours is None else ours["value"]
+    finite = value is not None and math.isfinite(value)
+    here = number.lower_is_better(value) if finite else None
+    paper = number.lower_is_better(number.value)
+    return {
+        "model": number.model,
+        "preset": number.preset,
+        "metric": number.metric,
+        "unit": number.unit,
+        "paper": paper,
+        "here": here,
+        "standard_error": None if ours is None else ours.get("standard_error"),
+        "difference": None if here is None else here - paper,
+        "conditions": number.conditions,
+        "source": number.source,
+        "measured_by": measured_by,
+    }

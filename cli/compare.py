@@ -1,0 +1,67 @@
+"""`gmzoo compare`."""
+
+from __future__ import annotations
+
+import click
+
+from zoo.cli.command import Command, name_argument, out_options, runs_option
+from zoo.errors import UsageError
+
+
+@click.command("compare", cls=Command)
+@name_argument("models", metavar="M1 M2 ...", nargs=-1)
+@runs_option
+@click.option(
+    "-n", "count", type=click.IntRange(min=1, max=256), help="Samples of each model.  [default: 64]"
+)
+@click.option(
+    "--seed", type=click.IntRange(min=0), help="The first seed; the others follow it.  [default: 0]"
+)
+@click.option("--seeds", metavar="LIST", help="These seeds, as in 0-63,70, instead of -n and --seed.")
+@click.option("--prompt", help="A text for the models that are given one.")
+@out_options
+def command(
+    models: tuple[str, ...],
+    runs_dir: str | None,
+    count: int | None,
+    seed: int | None,
+    seeds: str | None,
+    prompt: str | None,
+    out: str | None,
+    force: bool,
+) -> None:
+    """Lay trained models side by side, on one page.
+
+    Each M is what --model takes: NAME or NAME:PRESET (the newest finished run here, else the shipped model),
+    shipped:NAME, or a path.
+
+    The page is one .html file that asks nothing from elsewhere: samples of the same seeds, what was measured,
+    with its receipts, the curves of runs, and what training and sampling cost; sampling is timed here.
+    Exact likelihoods, and bounds on them, stand in tables of their own.
+
+        gmzoo compare vae gan dcgan --out report.html
+        gmzoo compare nade nade:glyphs runs/nade-003
+    """
+    from zoo import registry
+    from zoo.cli import inputs, output
+    from zoo.cli.progress import follow
+
+    if len(set(models)) < 2:
+        given = f" {models[0]}" if models else ""
+        raise UsageError(
+            f"compare needs two models or more; try: gmzoo compare{given or ' vae'} "
+            f"{'gan' if given != ' gan' else 'vae'}"
+        )
+    chosen = inputs.parse_seeds(seeds, count, seed)
+    path = output.check_out(out, force, (".html",)) or output.free_name("report", ".html")
+    for model in models:  # a wrong name is told before TensorFlow is waited for
+        registry.resolve(model, runs_dir)
+    loaded = {model: inputs.load_model(model, runs_dir) for model in dict.fromkeys(models)}
+    from zoo.reports import comparison
+
+    entries = [
+        comparison.entry(title, model, chosen, prompt=prompt, follow=follow)
+        for title, model in loaded.items()
+    ]
+    comparison.write_comparison(entries, chosen, path)
+    click.echo(path)

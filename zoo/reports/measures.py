@@ -1,0 +1,227 @@
+"""Measures of several models in tables that compare only what can be compared.
+
+Two likelihoods stand in one table if both are exact or both are bounds, of the same data, split, number of
+examples and levels. Two other measures stand in one row if all of their receipts agree but for the seed. A
+bound is below the likelihood by an amount that nobody knows: bounds are never ranked.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from zoo.reports.page import measured
+
+# Metric name -> value, standard_error, unit, kind, better, receipt.
+Metrics = Mapping[str, Mapping[str, Any]]
+
+#: How the names of likelihoods begin; a cross-entropy of classes is in nats too, and none.
+LIKELIHOODS = r"log_prob|elbo|iwae|importance_weighted|nats_per|bits_per"
+#: What of a receipt may differ between two figures that are compared.
+FREE = {"seed", "seeds", "gmzoo", "version", "versions", "seconds", "model", "path"}
+#: By how many standard errors of the difference one figure must be ahead of all others, to be called best.
+AHEAD = 2.0
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+    """One figure: as text, the number of its receipt, and whether it is surely the best of its kind."""
+
+    text: str
+    receipt: int
+    best: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Figures of which those in one column (by_row: in one row) can be compared.
+
+    Attributes:
+        title: what they are of.
+        note: how to read them.
+        heads: of the columns, the first one included.
+        rows: the head of each row, a line under it, and its cells; None where there is no figure.
+    """
+
+    title: str
+    note: str
+    heads: list[str]
+    rows: list[tuple[str, str, list[Cell | None]]]
+
+
+class Receipts:
+    """What the figures of a page were made of; equal ones have one number."""
+
+    def __init__(self) -> None:
+        self.all: list[dict[str, Any]] = []
+
+    def number(self, metric: Mapping[str, Any]) -> int:
+        """The number of a figure's receipt, from 1."""
+        receipt = dict(metric.get("receipt") or {})
+        if receipt not in self.all:
+            self.all.append(receipt)
+        return self.all.index(receipt) + 1
+
+
+def is_likelihood(name: str, metric: Mapping[str, Any]) -> bool:
+    """Whether a figure is a likelihood or a bound on one."""
+    return bool(re.match(LIKELIHOODS, name)) and metric.get("kind") in ("exact", "bound")
+
+
+def label(name: str) -> str:
+    """A metric's name for people."""
+    stem = re.sub(r"_bits_per_dim$", "", name)
+    if match := re.fullmatch(r"(?:iwae|importance_weighted_bound)_(\d+)", stem):
+        return f"bound, {match[1]} draws"
+    known = {"log_prob": "log p(x)", "elbo": "ELBO", "fid": "FID", "kid": "KID"}
+    return known.get(stem, stem.replace("_", " "))
+
+
+def of_one(metrics: Metrics, receipts: Receipts) -> Table:
+    """All figures of one model: a row each."""
+    rows: list[tuple[str, str, list[Cell | None]]] = []
+    for name, metric in metrics.items():
+        told = ", ".join(filter(None, [metric.get("unit"), metric.get("kind"), better(metric)]))
+        rows.append((label(name), told, [cell(metric, receipts)]))
+    return Table("", "", ["measure", "value"], rows)
+
+
+def better(metric: Mapping[str, Any]) -> str:
+    """`higher is better`, where one of the two is."""
+    way = metric.get("better")
+    return f"{way} is better" if way in ("higher", "lower") else ""
+
+
+def likelihood_tables(models: Sequence[tuple[str, Metrics]], receipts: Receipts) -> list[Table]:
+    """A table for each group of likelihoods that can be compared; exact ones the best first.
+
+    Args:
+        models: titles and what was measured of each.
+        receipts: where the receipts are numbered.
+    """
+    groups: dict[str, dict[str, Metrics]] = {}
+    for title, metrics in models:
+        for name, metric in metrics.items():
+            if is_likelihood(name, metric):
+                receipt = metric.get("receipt") or {}
+                about = {key: receipt.get(key) for key in ("dataset", "split", "n", "fingerprint", "levels")}
+                key = json.dumps([metric["kind"], about], sort_keys=True, default=str)
+                groups.setdefault(key, {}).setdefault(title, {})[name] = metric  # type: ignore[index]
+    exact_first = sorted(groups, key=lambda key: json.loads(key)[0] != "exact")
+    return [_likelihoods(groups[key], receipts) for key in exact_first]
+
+
+def _likelihoods(group: Mapping[str, Metrics], receipts: Receipts) -> Table:
+    names = [*dict.fromkeys(name for metrics in group.values() for name in metrics)]
+    some = next(iter(next(iter(group.values())).values()))
+    exact = some["kind"] == "exact"
+    best = {
+        name: surely_best({title: metrics[name] for title, metrics in group.items() if name in metrics})
+        for name in names
+    }
+    titles = [*group]
+    if exact:
+        titles.sort(key=lambda title: _order(group[title].get(names[0])))
+    rows: list[tuple[str, str, list[Cell | None]]] = [
+        (
+            title,
+            "",
+            [
+                cell(group[title][name], receipts, best=title == best[name]) if name in group[title] else None
+                for name in names
+            ],
+        )
+        for title in titles
+    ]
+    units = {name: next(each[name] for each in group.values() if name in each)["unit"] for name in names}
+    receipt = some.get("receipt") or {}
+    note = (
+        "Exact likelihoods, the best first."
+        if exact
+        else "Lower bounds: a likelihood is above its bound, by an amount that nobody knows. Not a ranking."
+    )
+    return Table(
+        title=f"{'Exact' if exact else 'Bounds'}, {about(receipt)}",
+        note=note if len(group) > 1 or not exact else "",
+        heads=["model", *(f"{label(name)}, {units[name]}" for name in names)],
+        rows=rows,
+    )
+
+
+def about(receipt: Mapping[str, Any]) -> str:
+    """`glyphs, test split, 10,000 examples, 2 levels`."""
+    parts = [str(receipt["dataset"])] if receipt.get("dataset") else []
+    if receipt.get("split"):
+        parts.append(f"{receipt['split']} split")
+    if receipt.get("n"):
+        parts.append(f"{receipt['n']:,} examples")
+    if receipt.get("levels"):
+        parts.append(f"{receipt['levels']} levels")
+    return ", ".join(parts) or "data not told"
+
+
+def measures_table(models: Sequence[tuple[str, Metrics]], receipts: Receipts) -> Table | None:
+    """All other measures: a row for each that can be compared, a column for each model that has one."""
+    rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+    for title, metrics in models:
+        for name, metric in metrics.items():
+            if not is_likelihood(name, metric):
+                bound_to = {k: v for k, v in (metric.get("receipt") or {}).items() if k not in FREE}
+                key = json.dumps(
+                    [name, metric.get("unit"), metric.get("kind"), bound_to], sort_keys=True, default=str
+                )
+                rows.setdefault(key, {})[title] = metric
+    if not rows:
+        return None
+    titles = [title for title, _ in models if any(title in found for found in rows.values())]
+    made: list[tuple[str, str, list[Cell | None]]] = []
+    names = [*dict.fromkeys(name for _, metrics in models for name in metrics)]
+    for key in sorted(rows, key=lambda key: names.index(json.loads(key)[0])):
+        name, found = json.loads(key)[0], rows[key]
+        some = next(iter(found.values()))
+        winner = surely_best(found)
+        told = [some.get("unit"), some.get("kind"), better(some), about(some.get("receipt") or {})]
+        cells = [cell(found[t], receipts, best=t == winner) if t in found else None for t in titles]
+        made.append((label(name), ", ".join(filter(None, told)), cells))
+    return Table("", "", ["measure", *titles], made)
+
+
+def cell(metric: Mapping[str, Any], receipts: Receipts, best: bool = False) -> Cell:
+    """A figure with the number of its receipt."""
+    return Cell(measured(metric["value"], metric.get("standard_error")), receipts.number(metric), best)
+
+
+def surely_best(found: Mapping[str, Mapping[str, Any]]) -> str | None:
+    """The title of the figure that is ahead of all others by more than their errors; None where none is.
+
+    Bounds have no best one, and neither have figures whose errors are not known.
+    """
+    if len(found) < 2 or any(each.get("kind") == "bound" for each in found.values()):
+        return None
+    if any(each.get("better") not in ("higher", "lower") for each in found.values()):
+        return None
+    finite = {
+        title: each
+        for title, each in found.items()
+        if each["value"] is not None and math.isfinite(each["value"])
+    }
+    ranked = sorted(finite, key=lambda title: _order(finite[title]))
+    if len(ranked) < 2:
+        return None
+    first, second = finite[ranked[0]], finite[ranked[1]]
+    errors = [each.get("standard_error") for each in (first, second)]
+    if None in errors:
+        return None
+    return ranked[0] if abs(first["value"] - second["value"]) > AHEAD * math.hypot(*errors) else None
+
+
+def _order(metric: Mapping[str, Any] | None) -> float:
+    """Small for what is good, infinite for what is not finite."""
+    if metric is None or metric["value"] is None or not math.isfinite(metric["value"]):
+        return math.inf
+    value = float(metric["value"])
+    return -value if metric.get("better") == "higher" else value
