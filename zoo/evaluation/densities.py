@@ -104,8 +104,11 @@ def window(subject: Subject) -> Metrics:
     """The Parzen-window estimate: see `zoo.evaluation.parzen`."""
     seed = subject.options.seed
     parts = (subject.data, KEPT), (subject.other_split("validation"), CHOOSING)
-    test, choosing = (examples.some(data, count, seed) for data, count in parts)
-    x, chosen = (np.concatenate([*subject.images(each)]).reshape(len(each), -1) for each in (test, choosing))
+    x, chosen = (
+        np.concatenate([*subject.images(data, examples.chosen_rows(len(data), count, seed))])
+        for data, count in parts
+    )
+    x, chosen = (each.reshape(len(each), -1) for each in (x, chosen))
     samples = subject.drawn.images
     assert samples is not None
     values, sigma = parzen(x, chosen, samples)

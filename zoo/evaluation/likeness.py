@@ -83,9 +83,8 @@ def copies(subject: Subject) -> Metrics:
     """How near samples are to training images, and whether nearer than held-out images are."""
     train = subject.other_split("train")
     rows = examples.chosen_rows(len(train), SEARCHED, subject.options.seed)
-    searched = examples.some(train, SEARCHED, subject.options.seed)
     samples, held_out = Nearest(subject.drawn.kept), Nearest(subject.real.kept)
-    pieces = subject.options.follow(subject.images(searched), len(searched), "searching the training data")
+    pieces = subject.options.follow(subject.images(train, rows), len(rows), "searching the training data")
     for piece in pieces:
         features = subject.extractor.features(piece)
         samples.add(features)
@@ -99,7 +98,7 @@ def copies(subject: Subject) -> Metrics:
         }
         for at in np.argsort(samples.distance, kind="stable")[:TOLD]
     ]
-    receipt = subject.image_receipt(searched=len(searched), of=len(train))
+    receipt = subject.image_receipt(searched=len(rows), of=len(train))
     told = {"held_out": float(held_out.distance.mean()), "nearest": nearest}
     z = {"expected": 0.5, "z": (share - 0.5) / error}
     return {

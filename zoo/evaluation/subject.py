@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 import zoo.data
-from zoo.data import Data, in_order
+from zoo.data import Data
+from zoo.data.order import rows
 from zoo.evaluation import extractors
 from zoo.evaluation.extractors import Extractor
 from zoo.evaluation.summaries import LARGEST_KEPT, Summary, summarise
@@ -192,10 +193,16 @@ class Subject:
         found: Summary = self._memory[key]
         return found
 
-    def images(self, data: Data) -> Iterator[np.ndarray]:
-        """Images float32 [.., H, W, C] in [0, 1], in order, rounded to the levels of the samples."""
-        for batch in in_order(data, PIECE):
-            image = batch["image"]
+    def images(self, data: Data, index: np.ndarray | None = None) -> Iterator[np.ndarray]:
+        """Images float32 [.., H, W, C] in [0, 1], rounded to the levels of the samples.
+
+        Args:
+            data: that has them; it need not fit into memory.
+            index: which rows; all of them by default.
+        """
+        index = np.arange(len(data)) if index is None else index
+        for start in range(0, len(index), PIECE):
+            image = rows(data, index[start : start + PIECE])["image"]
             if self.levels is not None:
                 image = np.floor(image * np.float32(self.levels - 1) + np.float32(0.5)) / (self.levels - 1)
             yield image.astype(np.float32, copy=False)
