@@ -13,11 +13,7 @@ import os
 import platform
 
 # Names and numbers of glibc's malloc.h.
-M_TRIM_THRESHOLD, M_TOP_PAD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -2, -3, -8
-#: Pieces up to this many bytes come from memory that is kept.
-LARGEST_KEPT = 2**30
-#: How many bytes more than needed are reserved at a time; what is never touched takes no memory.
-RESERVED = 2**29
+M_TRIM_THRESHOLD, M_MMAP_MAX, M_ARENA_MAX = -1, -4, -8
 
 
 @functools.cache
@@ -33,10 +29,9 @@ def keep_freed() -> bool:
         return False
     mallopt = ctypes.CDLL(None).mallopt
     options = {
-        M_ARENA_MAX: 1,  # threads would get arenas of their own, which keep nothing
-        M_MMAP_THRESHOLD: LARGEST_KEPT,
-        M_TRIM_THRESHOLD: 2 * LARGEST_KEPT - 1,
-        M_TOP_PAD: RESERVED,
+        M_ARENA_MAX: 1,  # threads would get arenas of their own, which keep little
+        M_MMAP_MAX: 0,  # no piece is so large that it is asked for, and given back, by itself
+        M_TRIM_THRESHOLD: -1,  # nothing is given back
     }
     taken = [mallopt(option, value) for option, value in options.items()]  # each, though one be refused
     return all(taken)

@@ -84,7 +84,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 0.0, "warmup": 100},
             }
         },
-        "expect": "not measured yet",
+        "expect": "test NLL 15.9 nats, 0.359 bits/dim; 2 min on 2 cores",
     },
     "glyphs": {
         "config": {"gated": True, "layers": 4, "hidden_features": 32},

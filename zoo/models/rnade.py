@@ -90,6 +90,19 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 200},
             }
         },
+    "mnist": {
+        "config": {"hidden_units": 300, "components": 5},
+        "dataset": "mnist",
+        "batch_size": 100,
+        "epochs": 10,
+        "optimizers": {
+            "likelihood": {
+                "name": "adam",
+                "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 500},
+            }
+        },
+        "expect": "not measured yet",
+    },
         "expect": "not measured yet",
     },
 }

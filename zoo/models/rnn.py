@@ -67,7 +67,7 @@ PRESETS = {
         "expect": "nothing: four steps, for tests",
     },
     "lstm": {
-        "config": {"cell": "lstm", "units": 512, "embedding_size": 64, "dropout": 0.2},
+        "config": {"cell": "lstm", "units": 384, "embedding_size": 64, "dropout": 0.2},
         "dataset": "prose",
         "batch_size": 32,
         "epochs": 12,
@@ -81,7 +81,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "gru": {
-        "config": {"cell": "gru", "units": 512, "embedding_size": 64, "dropout": 0.2},
+        "config": {"cell": "gru", "units": 384, "embedding_size": 64, "dropout": 0.2},
         "dataset": "prose",
         "batch_size": 32,
         "epochs": 12,
@@ -95,7 +95,7 @@ PRESETS = {
         "expect": "not measured yet",
     },
     "rnn": {
-        "config": {"cell": "vanilla", "units": 512, "embedding_size": 64, "dropout": 0.2},
+        "config": {"cell": "vanilla", "units": 384, "embedding_size": 64, "dropout": 0.2},
         "dataset": "prose",
         "batch_size": 32,
         "epochs": 12,
@@ -121,6 +121,20 @@ PRESETS = {
             }
         },
         "expect": "test NLL 15.8 nats, 0.357 bits/dim; 1 min on 2 cores",
+    },
+    "glyphs": {
+        "config": {"cell": "lstm", "units": 128, "embedding_size": 32},
+        "dataset": "glyphs",
+        "batch_size": 64,
+        "epochs": 2,
+        "optimizers": {
+            "likelihood": {
+                "name": "adam",
+                "learning_rate": {"schedule": "cosine", "start": 3e-3, "end": 3e-5, "warmup": 100},
+                "global_clipnorm": 100.0,
+            }
+        },
+        "expect": "not measured yet",
     },
     "mnist": {
         "config": {"cell": "lstm", "units": 256, "embedding_size": 32},
