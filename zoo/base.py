@@ -24,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from zoo.errors import UsageError, nearest
+from zoo.latents import Part
 from zoo.noise import Noise, StepNoise
 
 if typing.TYPE_CHECKING:
@@ -427,6 +428,10 @@ class Decodes(Samples):
         """Codes float32 [B, d] from the prior."""
 
     @abc.abstractmethod
+    def prior_parts(self) -> tuple[Part, ...]:
+        """Which family the prior of each unit of the code belongs to, in order; the sizes add up to d."""
+
+    @abc.abstractmethod
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         """The examples of codes [B, d]: for images float32 [B, H, W, C] in [0, 1]."""
 
@@ -581,6 +586,7 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "encode": (Encodes,),
     "decode": (Decodes,),
     "interpolate": (Decodes,),
+    "traverse": (Decodes,),
     "reconstruct": (Encodes, Decodes),
     "complete": (Completes,),
     "classify": (Classifies,),

@@ -331,9 +331,12 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
         if any(id(each) in read for each in getattr(variable.value, "values", [variable.value]))
     }
     default = next(name for name in DEFAULTS if name in functions)
+    parts = model.prior_parts() if isinstance(model, Decodes) else ()
+    prior = {"prior": [dataclasses.asdict(part) for part in parts]} if parts else {}
     full_card = {
         "schema": SCHEMA,
         **card,
+        **prior,
         "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
         "signatures": describe(functions),
     }

@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from zoo import registry
+from zoo import latents, registry
 from zoo.errors import UsageError, ZooError
+from zoo.latents import Part
 from zoo.layers.text import split_words
 from zoo.plain import table
 
@@ -152,8 +153,21 @@ class LoadedModel:
         """The examples of codes [N, d]."""
         return self.run("decode", code=code)[self.modality]
 
+    @functools.cached_property
+    def prior_parts(self) -> tuple[Part, ...]:
+        """The family of the prior of each unit of the code, in order, as the model card has it."""
+        size = self.signatures["decode"]["inputs"]["code"]["shape"][1]
+        found = self.card.get("prior")
+        if isinstance(found, list):
+            return tuple(Part(**each) for each in found)
+        # SavedModels of before cards had it: the model's own file says the family of all but the class.
+        family = registry.card(self.name).get("prior", "other") if self.name in registry.names() else "other"
+        classes = self.card.get("config", {}).get("classes") or 0
+        parts = (Part(family, size - classes), Part("one_hot", classes))
+        return tuple(part for part in parts if part.size)
+
     def interpolate(self, a: np.ndarray, b: np.ndarray, frames: int) -> np.ndarray:
-        """Examples on the straight line from one code to another.
+        """Examples on the way from one code to another: see `zoo.latents.between`.
 
         Args:
             a, b: codes [d].
@@ -164,9 +178,22 @@ class LoadedModel:
         """
         if frames < 2:
             raise UsageError("an interpolation has at least 2 frames.")
-        # A straight line keeps what two codes agree in (a class) and stays between them (a uniform prior).
-        share = np.linspace(0.0, 1.0, frames, dtype=np.float32)[:, None]
-        return self.decode((1.0 - share) * np.asarray(a) + share * np.asarray(b))
+        return self.decode(latents.between(a, b, frames, self.prior_parts))
+
+    def traverse(self, code: np.ndarray, unit: int, values: Sequence[float] | np.ndarray) -> np.ndarray:
+        """Examples of a code whose unit takes one value after another: see `zoo.latents.moved`.
+
+        Args:
+            code: [d].
+            unit: which of its units moves, from 0.
+            values: [F].
+
+        Returns:
+            Examples [F, ...].
+        """
+        if not 0 <= unit < len(code):
+            raise UsageError(f"the code of {self.name} has the units 0 to {len(code) - 1}, not {unit}.")
+        return self.decode(latents.moved(code, unit, np.asarray(values, np.float32), self.prior_parts))
 
     # -- density -------------------------------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
+from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
 from zoo.layers.resampling import ImageConv, ImageConvTranspose
 from zoo.losses import discriminator_loss, generator_loss
@@ -31,11 +32,12 @@ CARD = {
     "title": "DCGAN",
     "family": "adversarial",
     "likelihood": "implicit",
-    "capabilities": ["sample", "sample_with", "decode", "interpolate"],
+    "capabilities": ["sample", "sample_with", "decode", "interpolate", "traverse"],
     "paper": "Radford, Metz, Chintala 2015, arXiv 1511.06434",
     "summary": "the convolutional GAN: strided convolutions and batch normalisation",
     "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
     "The best step is not known: the last averages are kept. Pictures larger than 64x64 are beyond it.",
+    "prior": "uniform",
     "default": "glyphs",
 }
 
@@ -281,6 +283,10 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
         if not self.config.classes:
             return code
         return self.with_label(code, tf.cast(noise.uniform("label", ()) * self.config.classes, tf.int32))
+
+    def prior_parts(self) -> tuple[Part, ...]:
+        label = (Part("one_hot", self.config.classes),) if self.config.classes else ()
+        return (Part("uniform", self.config.code_size), *label)
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return 0.5 * self.generator(code, training=False) + 0.5

@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from zoo.base import Batch, Decodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
+from zoo.latents import Part
 from zoo.layers.dropout import dropout
 from zoo.layers.maxout import Maxout
 from zoo.losses import discriminator_loss, generator_loss
@@ -31,11 +32,12 @@ CARD = {
     "title": "GAN",
     "family": "adversarial",
     "likelihood": "implicit",
-    "capabilities": ["sample", "decode", "interpolate"],
+    "capabilities": ["sample", "decode", "interpolate", "traverse"],
     "paper": "Goodfellow et al. 2014, arXiv 1406.2661",
     "summary": "a generator and a discriminator of fully connected layers",
     "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
     "Fully connected layers know nothing of neighbouring pixels: samples are noisy, and small.",
+    "prior": "uniform",
     "default": "glyphs",
 }
 
@@ -189,6 +191,9 @@ class GAN(GenerativeModel, Decodes):
 
     def prior(self, noise: Noise) -> tf.Tensor:
         return 2.0 * noise.uniform("code", (self.config.code_size,)) - 1.0
+
+    def prior_parts(self) -> tuple[Part, ...]:
+        return (Part("uniform", self.config.code_size),)
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return self.generator(code, training=False)

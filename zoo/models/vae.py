@@ -25,17 +25,19 @@ import tensorflow_probability as tfp
 from zoo.base import Batch, Decodes, Encodes, GenerativeModel, LikelihoodBound, Shared, Terms, Turn
 from zoo.distributions import bernoulli, diagonal, gaussian
 from zoo.errors import UsageError
+from zoo.latents import Part
 from zoo.noise import Noise
 
 CARD = {
     "title": "VAE",
     "family": "latent variable",
     "likelihood": "bound",
-    "capabilities": ["sample", "score", "encode", "decode", "reconstruct", "interpolate"],
+    "capabilities": ["sample", "score", "encode", "decode", "reconstruct", "interpolate", "traverse"],
     "paper": "Kingma and Welling 2013, arXiv 1312.6114",
     "summary": "an encoder and a decoder trained on a bound of the likelihood",
     "limits": "Knows binary images only: a pixel of half or more is 1; its samples are probabilities, not "
     "draws. Its figures are lower bounds, not to be ranked beside exact ones. Samples are blurred.",
+    "prior": "gaussian",
     "default": "glyphs",
 }
 
@@ -217,6 +219,9 @@ class VAE(GenerativeModel, Decodes, Encodes, LikelihoodBound):
 
     def prior(self, noise: Noise) -> tf.Tensor:
         return noise.normal("code", (self.config.code_size,))
+
+    def prior_parts(self) -> tuple[Part, ...]:
+        return (Part("gaussian", self.config.code_size),)
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return tf.reshape(tf.sigmoid(self.decoder(code)), (-1, *self.config.image_shape))
