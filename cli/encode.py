@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +12,13 @@ from zoo.cli.command import Command, data_options, model_options, out_options, s
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
+
+    from zoo.data import Data
+
+log = logging.getLogger("gmzoo")
 
 
 @click.command("encode", cls=Command)
@@ -34,17 +41,22 @@ def command(
 ) -> None:
     """Encode data.
 
-    Writes an .npz that holds `code` [N, d], or a .csv with one line an example.
+    Writes an .npz that holds `code` [N, d], a .csv with one line an example, or with --out NAME.png a map:
+    each example a point, in the colour of its class. Codes of more than two units are shown by their two
+    principal components, and the axes say how much of the variance these explain.
 
         gmzoo encode --model vae --data glyphs --out codes.npz
+        gmzoo encode --model vae --data glyphs --limit 2000 --out map.png
         gmzoo encode --model vae --data folder:scans --draw --seed 1 --out codes.csv
     """
+    import numpy as np
+
     from zoo.cli import inputs, output
     from zoo.cli.progress import follow
 
     if seed is not None and not draw:
         raise UsageError("The mean of a code has no seed: use --draw with --seed.")
-    path = output.check_out(out, force, (".npz", ".csv"))
+    path = output.check_out(out, force, (".npz", ".csv", ".png"))
     loaded = inputs.load_model(model, runs_dir, source)
     loaded.require("encode_draw" if draw else "encode")
     data = inputs.load_data(loaded, "encode", **source)
@@ -57,7 +69,10 @@ def command(
             first += len(x)
 
     followed = follow(codes(), len(data), "encoding")
-    if path.suffix.lower() == ".npz":
+    ending = output.ending(path)
+    if ending == ".png":
+        _draw(data, np.concatenate([*followed]), path)
+    elif ending == ".npz":
         output.write_npz(path, {"code": (len(data), followed)})
     else:
         files = data.info.files or [""] * len(data)
@@ -68,3 +83,21 @@ def command(
             path, header, ([i, file, *row] for i, (file, row) in enumerate(zip(files, rows, strict=True)))
         )
     click.echo(path)
+
+
+def _draw(data: Data, codes: np.ndarray, path: Path) -> None:
+    """A map of codes [N, d]; says how much of them it shows."""
+    import numpy as np
+
+    from zoo.reports.latent_map import MOST, latent_map
+
+    label = data.fields.get("label")
+    if label is not None and len(np.unique(label)) > MOST:
+        log.info("more than %d classes: colours could not be told apart, and all points have one", MOST)
+    explained = latent_map(codes, path, label, data.info.class_names)
+    if explained is None:
+        click.echo("the two units of the code, as they are")
+    else:
+        click.echo(
+            f"two principal components of {codes.shape[1]} units: {explained.sum():.1%} of the variance"
+        )

@@ -26,9 +26,11 @@ SECTIONS = {
     "Use a trained model": (
         "sample",
         "score",
+        "detect",
         "encode",
         "reconstruct",
         "interpolate",
+        "traverse",
         "complete",
         "classify",
     ),

@@ -117,15 +117,19 @@ def ending(out: str | os.PathLike[str]) -> str:
     return FOLDER if text.endswith(("/", os.sep)) else Path(text).suffix.lower()
 
 
-def free_name(stem: str, suffix: str) -> Path:
+def free_name(stem: str, *suffixes: str) -> Path:
     """The first of `stem.png`, `stem-2.png`, ... in the present folder that is not there.
+
+    Args:
+        stem: how the name begins.
+        suffixes: the ending; further ones that must not be there either, since they are written beside it.
 
     Raises:
         UsageError: nothing can be written there.
     """
-    path, number = Path(stem + suffix), 2
-    while path.exists():
-        path, number = Path(f"{stem}-{number}{suffix}"), number + 1
+    path, number = Path(stem + suffixes[0]), 2
+    while any(path.with_suffix(suffix).exists() for suffix in suffixes):
+        path, number = Path(f"{stem}-{number}{suffixes[0]}"), number + 1
     check_writable(path)
     return path
 

@@ -43,6 +43,12 @@ Columns = dict[str, list[float]]
 @click.option(
     "--seed", type=click.IntRange(min=0), help="Of these draws: example i has seed SEED + i.  [default: 0]"
 )
+@click.option(
+    "--threshold",
+    type=float,
+    metavar="NATS",
+    help="Flag the examples below this log_prob (`gmzoo detect` fits one to a rate of false alarms).",
+)
 @out_options
 @json_option
 def command(
@@ -50,6 +56,7 @@ def command(
     runs_dir: str | None,
     importance_samples: int | None,
     seed: int | None,
+    threshold: float | None,
     out: str | None,
     force: bool,
     as_json: bool,
@@ -65,11 +72,13 @@ def command(
     once, given at least half a window before it.
 
     Writes a .csv (index, file, log_prob, bits_per_dim), or with --out NAME.png a picture of the examples from
-    the least to the most likely. With --json the scores go to stdout instead.
+    the least to the most likely. With --json the scores go to stdout instead. With --threshold the .csv has a
+    column flag too, 1 for each example that is less likely, and the picture frames these.
 
         gmzoo score --model nade --data binarized_mnist
         gmzoo score --model vae --data folder:scans --importance-samples 500 --out scores.csv
         gmzoo score --model vae --data glyphs --limit 100 --json
+        gmzoo score --model nade --data digits --threshold -30
     """
     from zoo.cli import inputs, output
 
@@ -90,11 +99,14 @@ def command(
     if path is None and not as_json:
         path = output.free_name(f"{loaded.name}-scores", ".csv")
     rows = list(zip(range(len(data)), data.info.files or [""] * len(data), *columns.values(), strict=True))
+    flags = None if threshold is None else [nats < threshold for nats in columns["log_prob"]]
     if path is not None and path.suffix.lower() == ".csv":
         written = ([index, file, *(f"{value:.6f}" for value in values)] for index, file, *values in rows)
-        output.write_csv(path, ["index", "file", *columns], written)
+        if flags is not None:
+            written = ([*row, int(flag)] for row, flag in zip(written, flags, strict=True))
+        output.write_csv(path, ["index", "file", *columns, *([] if flags is None else ["flag"])], written)
     elif path is not None:
-        _draw(data, columns["log_prob"], path)
+        _draw(data, columns["log_prob"], flags, path)
     means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
     kind = "exact" if exact and not data.info.dequantised else "bound"
     levels = loaded.card.get("levels")
@@ -111,8 +123,14 @@ def command(
                 "n": len(data),
                 # Bits are nats in other units: their mean says it all.
                 **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
+                **({} if flags is None else {"threshold": threshold, "flagged": sum(flags)}),
                 "examples": [
-                    {"index": index, "file": file or None, **dict(zip(columns, values, strict=True))}
+                    {
+                        "index": index,
+                        "file": file or None,
+                        **dict(zip(columns, values, strict=True)),
+                        **({} if flags is None else {"flag": flags[index]}),
+                    }
                     for index, file, *values in rows
                 ],
             }
@@ -130,6 +148,8 @@ def command(
     if levels:
         click.echo(f"{'levels':<{width}}  {levels}")
     click.echo(f"{'examples':<{width}}  {len(data):,} of {data.spec}, split {data.split}")
+    if flags is not None:
+        click.echo(f"{'flagged':<{width}}  {sum(flags):,} below {threshold:g} nats")
     click.echo(path)
 
 
@@ -182,13 +202,21 @@ def summary(values: list[float], unit: str) -> dict[str, Any]:
     return {"mean": float(np.mean(values)), "standard_error": error, "unit": unit}
 
 
-def _draw(data: Data, nats: list[float], path: Any) -> None:
-    """At most 64 examples from the least likely to the most likely, evenly spaced between."""
+def _draw(data: Data, nats: list[float], flags: list[bool] | None, path: Any) -> None:
+    """At most 64 examples from the least likely to the most likely, evenly spaced between.
+
+    Those that are flagged have a frame.
+    """
     import numpy as np
 
-    from zoo.reports import pictures
+    from zoo.reports import captions, pictures
 
     order = np.argsort(nats)
     shown = order[np.linspace(0, len(order) - 1, min(64, len(order))).round().astype(int)]
     images = np.asarray(data.fields["image"][np.sort(shown)], np.float32)[np.argsort(np.argsort(shown))]
-    pictures.write_picture(pictures.grid(images / ((data.info.levels or 256) - 1)), path)
+    images = images / ((data.info.levels or 256) - 1)
+    if flags is None:
+        picture = pictures.grid(images)
+    else:
+        picture = pictures.grid(captions.framed(images, np.array(flags)[shown]), scale=1)
+    pictures.write_picture(picture, path)

@@ -16,9 +16,11 @@ USES = list(SECTIONS["Use a trained model"])
 COMMANDS = {
     "sample": ({"sample"}, ["-n", "3"], ".npz"),
     "score": ({"score", "bound"}, ["--limit", "5"], ".csv"),
+    "detect": ({"score", "bound"}, ["--limit", "5", "--false-alarms", "0.2"], ".csv"),
     "encode": ({"encode"}, ["--limit", "5"], ".npz"),
     "reconstruct": ({"reconstruct"}, ["--limit", "5"], ".png"),
     "interpolate": ({"interpolate"}, ["--seeds", "1,2", "--frames", "3"], ".png"),
+    "traverse": ({"traverse"}, ["--frames", "3"], ".png"),
     "complete": ({"complete"}, ["--limit", "3", "--mask", "random:0.5"], ".npz"),
     "classify": ({"classify"}, ["--limit", "5"], ".csv"),
 }
