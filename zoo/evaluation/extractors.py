@@ -183,7 +183,7 @@ class Inception(Extractor):
             whole.load_weights(str(path))
         except (OSError, ValueError) as error:
             raise ZooError(f"{path} does not hold the weights of InceptionV3: remove it.") from error
-        self.network = keras.Model(whole.inputs, [whole.get_layer("avg_pool").output, whole.output])
+        self.network = keras.Model(whole.input, [whole.get_layer("avg_pool").output, whole.output])
         self.class_names = tuple(str(index) for index in range(1000))
 
     def see(self, images: np.ndarray, classes: bool = True) -> Seen:
