@@ -10,6 +10,7 @@ from mkdocs.exceptions import PluginError
 from zoo import registry
 from zoo.cli.info import reads
 from zoo.cli.main import main
+from zoo.reports.reproductions import described, published
 
 ORDER = ["exact", "bound", "implicit", "none"]
 
@@ -37,6 +38,27 @@ def table_of_models() -> str:
     return "\n".join(lines)
 
 
+def table_of_numbers() -> str:
+    """Published numbers, and what is on record of ours: runs of this machine do not count here."""
+    lines = [
+        "| model | preset | paper | here | difference | conditions | source |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    commands = []
+    for number in published():
+        each = described(number, number.measured, (number.measured or {}).get("command"))
+        here, difference = "not yet measured", ""
+        if each["here"] is not None:
+            error = f" +- {each['standard_error']:.2g}" if each["standard_error"] else ""
+            here, difference = f"{each['here']:.2f}{error}", f"{each['difference']:+.2f}"
+            commands.append(f"- {number.model}, {number.preset}: `{each['measured_by']}`")
+        model = f"[{number.model}](models/{number.model}.md)"
+        paper = f"{each['paper']:.2f} {number.unit}"
+        cells = [model, number.preset, paper, here, difference, number.conditions, number.source]
+        lines.append(f"| {' | '.join(cells)} |")
+    return "\n".join([*lines, "", "Measured by", "", *commands])
+
+
 def help_of_commands() -> str:
     """What `--help` prints, for each command."""
     context = click.Context(main, info_name="gmzoo", terminal_width=100, **main.context_settings)
@@ -48,7 +70,11 @@ def help_of_commands() -> str:
     return "\n\n".join(f"## {title}\n\n```text\n{text}\n```" for title, text in parts)
 
 
-MADE = {"models/index.md": table_of_models, "commands.md": help_of_commands}
+MADE = {
+    "models/index.md": table_of_models,
+    "commands.md": help_of_commands,
+    "reproductions.md": table_of_numbers,
+}
 
 
 def on_config(config):

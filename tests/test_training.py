@@ -66,7 +66,13 @@ def test_a_run_describes_itself(finished):
     )
     assert record["dataset"]["spec"] == "digits"
     assert record["versions"]["tensorflow"] == tf.__version__
-    for name in ("metrics.jsonl", "curves.png", "samples/epoch-0001.png", "samples/progress.gif"):
+    for name in (
+        "metrics.jsonl",
+        "curves.png",
+        "report.html",
+        "samples/epoch-0001.png",
+        "samples/progress.gif",
+    ):
         assert (finished.path / name).stat().st_size > 0, name
     assert finished.saved_model == finished.path / "saved_model/1"
     assert list((finished.path / "tensorboard").glob("events*"))
@@ -145,6 +151,23 @@ def test_a_run_whose_best_weights_are_lost_can_be_finished(tmp_path, caplog):
     assert zoo.train("vae", **options).status == "finished"
     assert "best.npz is damaged" in caplog.text
     assert "The weights of the last step are taken" in caplog.text
+
+
+def test_a_page_that_cannot_be_written_is_told_and_the_run_is_finished_all_the_same(
+    tmp_path, monkeypatch, caplog
+):
+    def full(run):
+        raise OSError("No space left on device")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(training, "write_run_page", full)
+        run = zoo.train("vae", preset="tiny", runs=tmp_path)
+    assert run.status == "finished"
+    assert "report.html could not be written: No space left on device" in caplog.text
+    assert not (run.path / "report.html").exists()
+    zoo.train("vae", preset="tiny", runs=tmp_path)  # the same line makes it
+    assert (run.path / "report.html").exists()
+    assert run.record["machine"]
 
 
 def test_a_finished_run_is_told_and_may_grow(tmp_path, caplog):

@@ -8,7 +8,7 @@ import re
 
 import numpy as np
 
-from zoo.reports.comparison import expected_time, notes, run_of, told, write_comparison
+from zoo.reports.comparison import expected_time, newest, notes, run_of, told, write_comparison
 
 
 def test_all_of_it_is_there_and_nothing_is_asked_of_anybody(entries, tmp_path):
@@ -25,6 +25,23 @@ def test_all_of_it_is_there_and_nothing_is_asked_of_anybody(entries, tmp_path):
     for figure in ("435,873", "6,000 steps", "3 min 10 s", "4.6 ms", "2 cores of a processor"):
         assert figure in html
     assert "rnn is unfinished." in html
+
+
+def test_what_was_measured_now_takes_the_place_of_what_is_recorded_but_for_a_better_likelihood():
+    def figure(value, n, fingerprint="ab"):
+        receipt = {"n": n, "split": "test", "fingerprint": fingerprint}
+        return {"value": value, "kind": "bound", "unit": "nats", "receipt": receipt}
+
+    recorded = {"elbo": figure(1, 100), "iwae_50": figure(2, 10), "fid": figure(3, 100)}
+    measured = {"elbo": figure(4, 100), "iwae_50": figure(5, 100), "fid": figure(6, 10), "kid": figure(7, 10)}
+    found = newest(recorded, measured)
+    assert {name: each["value"] for name, each in found.items()} == {
+        "elbo": 1,
+        "iwae_50": 5,
+        "fid": 6,
+        "kid": 7,
+    }
+    assert newest(recorded, {"elbo": figure(4, 10, "other")})["elbo"]["value"] == 4
 
 
 def test_a_reader_is_told_that_the_data_differ(entries):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from zoo.reports.measures import Receipts, label, likelihood_tables, measures_table, of_one, surely_best
+from zoo.reports.measures import Receipts, label, likelihood_tables, measures_tables, of_one, surely_best
 
 
 def metric(value, error=0.1, unit="nats", kind="exact", better="higher", **receipt):
@@ -92,17 +92,39 @@ def test_other_measures_are_rows_with_a_column_for_each_model_that_has_one():
         ("a", {"fid": metric(9.0, **fid), "cross_entropy": metric(0.1, better="lower")}),
         ("b", {"fid": metric(8.9, **fid, seed=5)}),
         ("c", {"fid": metric(3.0, **{**fid, "extractor": "inception"})}),
+        ("e", {"fid": metric(5.0, **fid, fingerprint="other")}),
         ("d", {"log_prob": metric(-1.0)}),
     ]
-    table = measures_table(models, Receipts())
-    assert table is not None
+    table, other = measures_tables(models, Receipts())
+    assert (other.heads, len(other.rows)) == (["measure", "e"], 1)
+    assert table.title == "digits, test split, 2 levels"
     assert table.heads == ["measure", "a", "b", "c"]
     assert [(head, [cell.text if cell else None for cell in row]) for head, _, row in table.rows] == [
         ("FID", ["9.00 ± 0.10", "8.90 ± 0.10", None]),
         ("FID", [None, None, "3.00 ± 0.10"]),  # of other features
         ("cross entropy", ["0.10 ± 0.10", None, None]),  # in nats, and no likelihood of the data
     ]
-    assert measures_table(models[3:], Receipts()) is None
+    assert [under for _, under, _ in table.rows] == [
+        "lower is better, vit",
+        "lower is better, inception",
+        "nats, lower is better",
+    ]
+    assert measures_tables(models[-1:], Receipts()) == []
+
+
+def test_warnings_stand_below_the_table_and_not_in_the_receipts():
+    few = {"warning": "70 images are few", "nearest": [{"seed": 1}], "sigma": 0.1}
+    models = [
+        (title, {"fid": metric(value, **few, samples=70), "kid": metric(value, **few, samples=70)})
+        for title, value in (("a", 1.0), ("b", 3.0))
+    ]
+    models[1][1]["fid"]["receipt"]["sigma"] = 0.2  # what was found does not make another measure
+    receipts = Receipts()
+    (table,) = measures_tables(models, receipts)
+    assert table.told == ["FID, KID: 70 images are few"]
+    assert [[cell.best for cell in row] for _, _, row in table.rows] == [[False, True]] * 2
+    assert all("warning" not in each and "nearest" not in each for each in receipts.all)
+    assert of_one(models[0][1], receipts).told == table.told
 
 
 def test_equal_receipts_have_one_number():

@@ -78,7 +78,7 @@ def entry(
     seeds: np.ndarray,
     *,
     prompt: str | None = None,
-    metrics: measures.Metrics | None = None,
+    measured: measures.Metrics | None = None,
     follow: Follow = lambda pieces, total, doing: pieces,
 ) -> Entry:
     """Draws a model's samples, times it, and gathers what is known of it.
@@ -88,7 +88,7 @@ def entry(
         model: a trained model.
         seeds: of the samples on the page, [N].
         prompt: for models that can be given one.
-        metrics: what was measured of it; what its card holds, if None.
+        measured: what was measured of it beside what its card holds, of which it takes the place.
         follow: shows how the sampling goes on.
     """
     card = model.card
@@ -113,7 +113,7 @@ def entry(
         dataset=str(card.get("dataset", {}).get("spec", "data that its card does not tell")),
         samples=samples,
         without=without,
-        metrics=card.get("metrics", {}) if metrics is None else metrics,
+        metrics=newest(card.get("metrics", {}), measured or {}),
         panels=curves.read(metrics_file) if metrics_file and metrics_file.is_file() else {},
         parameters=card.get("parameters"),
         steps=card.get("step", card.get("steps")),
@@ -125,6 +125,21 @@ def entry(
         about={key: card[key] for key in ABOUT if card.get(key) not in (None, "", [], {})},
         unfinished=bool(card.get("unfinished")),
     )
+
+
+def newest(recorded: measures.Metrics, measured: measures.Metrics) -> dict[str, Mapping[str, Any]]:
+    """What was measured now in place of what the card holds.
+
+    A likelihood of the card stays where it is of the same data and of as many examples: training has the
+    Python model, and knows the divergence of a bound in closed form.
+    """
+    found = dict(recorded)
+    for name, metric in measured.items():
+        old, new = (each.get("receipt", {}) for each in (recorded.get(name, {}), metric))
+        same = all(old.get(key) == new.get(key) for key in ("fingerprint", "split"))
+        if not (measures.is_likelihood(name, metric) and same and old.get("n", 0) >= new.get("n", 0)):
+            found[name] = metric
+    return found
 
 
 def run_of(path: Path) -> Run | None:
@@ -176,7 +191,7 @@ def write_comparison(entries: Sequence[Entry], seeds: np.ndarray, path: str | os
     receipts = measures.Receipts()
     metrics = [(each.title, each.metrics) for each in entries]
     likelihoods = measures.likelihood_tables(metrics, receipts)
-    others = measures.measures_table(metrics, receipts)
+    others = measures.measures_tables(metrics, receipts)
     return page.write_page(
         path,
         "comparison.html",

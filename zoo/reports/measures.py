@@ -21,8 +21,10 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 #: How the names of likelihoods begin; a cross-entropy of classes is in nats too, and none.
 LIKELIHOODS = r"log_prob|elbo|iwae|importance_weighted|nats_per|bits_per"
-#: What of a receipt may differ between two figures that are compared.
-FREE = {"seed", "seeds", "gmzoo", "version", "versions", "seconds", "model", "path"}
+#: What of a receipt may differ between two figures that are compared: what was drawn, and what was found.
+FREE = {"seed", "version", "units", "sigma", "held_out", "nearest", "z", "warning", "caveat"}
+#: What a reader is told beside the figures.
+TOLD = ("warning", "caveat")
 #: By how many standard errors of the difference one figure must be ahead of all others, to be called best.
 AHEAD = 2.0
 
@@ -43,6 +45,7 @@ class Table:
     Attributes:
         title: what they are of.
         note: how to read them.
+        told: what a figure is worth, where its receipt warns.
         heads: of the columns, the first one included.
         rows: the head of each row, a line under it, and its cells; None where there is no figure.
     """
@@ -51,6 +54,7 @@ class Table:
     note: str
     heads: list[str]
     rows: list[tuple[str, str, list[Cell | None]]]
+    told: list[str] = dataclasses.field(default_factory=list)
 
 
 class Receipts:
@@ -61,10 +65,30 @@ class Receipts:
 
     def number(self, metric: Mapping[str, Any]) -> int:
         """The number of a figure's receipt, from 1."""
-        receipt = dict(metric.get("receipt") or {})
+        receipt = {
+            key: value
+            for key, value in (metric.get("receipt") or {}).items()
+            if key not in TOLD and _flat(value)
+        }
         if receipt not in self.all:
             self.all.append(receipt)
         return self.all.index(receipt) + 1
+
+
+def _flat(value: Any) -> bool:
+    """Whether a value of a receipt fits in a line: not a list of what was found."""
+    several = value if isinstance(value, list | tuple) else [value]
+    return value is not None and not any(isinstance(each, Mapping | list | tuple) for each in several)
+
+
+def warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """What the receipts of figures warn of: `FID, KID: 500 images are few`."""
+    found: dict[str, list[str]] = {}
+    for name, metric in metrics.items():
+        for key in TOLD:
+            if text := (metric.get("receipt") or {}).get(key):
+                found.setdefault(text, []).append(label(name))
+    return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in found.items()]
 
 
 def is_likelihood(name: str, metric: Mapping[str, Any]) -> bool:
@@ -77,8 +101,9 @@ def label(name: str) -> str:
     stem = re.sub(r"_bits_per_dim$", "", name)
     if match := re.fullmatch(r"(?:iwae|importance_weighted_bound)_(\d+)", stem):
         return f"bound, {match[1]} draws"
-    known = {"log_prob": "log p(x)", "elbo": "ELBO", "fid": "FID", "kid": "KID"}
-    return known.get(stem, stem.replace("_", " "))
+    if stem == "log_prob":
+        return "log p(x)"
+    return re.sub(r"\b(elbo|fid|kid|kl)\b", lambda match: match[0].upper(), stem.replace("_", " "))
 
 
 def of_one(metrics: Metrics, receipts: Receipts) -> Table:
@@ -87,7 +112,7 @@ def of_one(metrics: Metrics, receipts: Receipts) -> Table:
     for name, metric in metrics.items():
         told = ", ".join(filter(None, [metric.get("unit"), metric.get("kind"), better(metric)]))
         rows.append((label(name), told, [cell(metric, receipts)]))
-    return Table("", "", ["measure", "value"], rows)
+    return Table("", "", ["measure", "value"], rows, warnings(metrics))
 
 
 def better(metric: Mapping[str, Any]) -> str:
@@ -109,7 +134,7 @@ def likelihood_tables(models: Sequence[tuple[str, Metrics]], receipts: Receipts)
             if is_likelihood(name, metric):
                 receipt = metric.get("receipt") or {}
                 about = {key: receipt.get(key) for key in ("dataset", "split", "n", "fingerprint", "levels")}
-                key = json.dumps([metric["kind"], about], sort_keys=True, default=str)
+                key = _key(metric["kind"], about)
                 groups.setdefault(key, {}).setdefault(title, {})[name] = metric  # type: ignore[index]
     exact_first = sorted(groups, key=lambda key: json.loads(key)[0] != "exact")
     return [_likelihoods(groups[key], receipts) for key in exact_first]
@@ -164,30 +189,55 @@ def about(receipt: Mapping[str, Any]) -> str:
     return ", ".join(parts) or "data not told"
 
 
-def measures_table(models: Sequence[tuple[str, Metrics]], receipts: Receipts) -> Table | None:
-    """All other measures: a row for each that can be compared, a column for each model that has one."""
-    rows: dict[str, dict[str, Mapping[str, Any]]] = {}
+def measures_tables(models: Sequence[tuple[str, Metrics]], receipts: Receipts) -> list[Table]:
+    """All other measures: a table for each data, in it a row a measure and a column a model that has one."""
+    groups: dict[str, dict[str, dict[str, Mapping[str, Any]]]] = {}
     for title, metrics in models:
         for name, metric in metrics.items():
             if not is_likelihood(name, metric):
-                bound_to = {k: v for k, v in (metric.get("receipt") or {}).items() if k not in FREE}
-                key = json.dumps(
-                    [name, metric.get("unit"), metric.get("kind"), bound_to], sort_keys=True, default=str
-                )
-                rows.setdefault(key, {})[title] = metric
-    if not rows:
-        return None
-    titles = [title for title, _ in models if any(title in found for found in rows.values())]
+                receipt = metric.get("receipt") or {}
+                data = {key: receipt.get(key) for key in ("dataset", "split", "fingerprint", "levels")}
+                bound_to = {key: value for key, value in receipt.items() if key not in FREE}
+                row = _key(name, metric.get("unit"), metric.get("kind"), bound_to)
+                groups.setdefault(_key(data), {}).setdefault(row, {})[title] = metric
+    return [_measures(rows, [title for title, _ in models], receipts) for rows in groups.values()]
+
+
+def _key(*parts: Any) -> str:
+    """Equal for equal parts."""
+    return json.dumps(parts, sort_keys=True, default=str)
+
+
+def _measures(
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]], titles: Sequence[str], receipts: Receipts
+) -> Table:
+    titles = [title for title in titles if any(title in found for found in rows.values())]
+    order = [*dict.fromkeys(json.loads(key)[0] for key in rows)]
+    keys = sorted(rows, key=lambda key: order.index(json.loads(key)[0]))  # equal names stand together
     made: list[tuple[str, str, list[Cell | None]]] = []
-    names = [*dict.fromkeys(name for _, metrics in models for name in metrics)]
-    for key in sorted(rows, key=lambda key: names.index(json.loads(key)[0])):
+    for key in keys:
         name, found = json.loads(key)[0], rows[key]
         some = next(iter(found.values()))
+        receipt = some.get("receipt") or {}
         winner = surely_best(found)
-        told = [some.get("unit"), some.get("kind"), better(some), about(some.get("receipt") or {})]
+        under = ", ".join(filter(None, [some.get("unit"), better(some), receipt.get("extractor")]))
         cells = [cell(found[t], receipts, best=t == winner) if t in found else None for t in titles]
-        made.append((label(name), ", ".join(filter(None, told)), cells))
-    return Table("", "", ["measure", *titles], made)
+        made.append((label(name), under, cells))
+    told = [text for title in titles for text in warnings(_of_title(rows, title))]
+    return Table(
+        title=about({key: value for key, value in receipt.items() if key != "n"}),
+        note="",
+        heads=["measure", *titles],
+        rows=made,
+        told=[*dict.fromkeys(told)],
+    )
+
+
+def _of_title(
+    rows: Mapping[str, Mapping[str, Mapping[str, Any]]], title: str
+) -> dict[str, Mapping[str, Any]]:
+    """The figures of one model."""
+    return {json.loads(key)[0]: found[title] for key, found in rows.items() if title in found}
 
 
 def cell(metric: Mapping[str, Any], receipts: Receipts, best: bool = False) -> Cell:
