@@ -16,7 +16,7 @@ from zoo.data import in_order
 from zoo.evaluation import extractors
 from zoo.evaluation.frechet import frechet_distance
 from zoo.evaluation.kernel import kernel_distance
-from zoo.evaluation.neighbours import neighbourhoods
+from zoo.evaluation.neighbours import NEIGHBOUR, neighbourhoods
 from zoo.evaluation.summaries import summarise
 
 
@@ -25,6 +25,7 @@ def main() -> None:
     parser.add_argument("--dataset", default="glyphs")
     parser.add_argument("--split", default="test")
     parser.add_argument("--extractor")
+    parser.add_argument("--k", type=int, default=NEIGHBOUR, help="to which neighbour balls reach")
     options = parser.parse_args()
 
     images = data.load(options.dataset, options.split)
@@ -36,7 +37,7 @@ def main() -> None:
     seconds = time.perf_counter() - begun
     first, second = found.kept[::2], found.kept[1::2]
     distance, error, rows = kernel_distance(first, second)
-    near = neighbourhoods(first, second)
+    near = neighbourhoods(first, second, options.k)
 
     print(f"{len(images):,} images of {options.dataset}, split {options.split}; {extractor.name}")
     print(f"features    {len(images) / seconds:,.0f} images/s")

@@ -40,7 +40,7 @@ def sets(request, monkeypatch) -> tuple[np.ndarray, np.ndarray]:
 def test_agrees_with_scikit_learn(sets):
     real, samples = sets
     for k in (3, 5):
-        found = neighbourhoods(real, samples, k, k)
+        found = neighbourhoods(real, samples, k)
         ours = [found.precision[0], found.recall[0], found.density[0], found.coverage[0]]
         assert ours == pytest.approx(by_scikit_learn(real, samples, k), rel=1e-3)
         assert min(ours) > 0.05  # neither is trivial here
@@ -50,7 +50,7 @@ def test_agrees_with_prdc(sets):
     prdc = pytest.importorskip("prdc")
     real, samples = sets
     theirs = prdc.compute_prdc(real, samples, nearest_k=5)
-    found = neighbourhoods(real, samples, 5, 5)
+    found = neighbourhoods(real, samples)
     for name, value in theirs.items():
         assert getattr(found, name)[0] == pytest.approx(value, rel=1e-3)
 

@@ -12,7 +12,7 @@ from zoo.evaluation.classes import CONFIDENT, LEAST_SHARE, class_distance, cover
 from zoo.evaluation.frechet import frechet_distance
 from zoo.evaluation.kernel import kernel_distance
 from zoo.evaluation.metrics import Metrics, mean_of, metric
-from zoo.evaluation.neighbours import Nearest, copying, neighbourhoods
+from zoo.evaluation.neighbours import NEIGHBOUR, Nearest, copying, neighbourhoods
 from zoo.evaluation.subject import Subject
 
 #: Fewer images than this make a Frechet distance mostly bias.
@@ -61,22 +61,13 @@ def neighbours(subject: Subject) -> Metrics:
     kept = subject.real.kept, subject.drawn.kept
     count = min(map(len, kept))
     real, samples = (each[examples.chosen_rows(len(each), count, subject.options.seed)] for each in kept)
-    k = {"precision": 3, "recall": 3, "density": 5, "coverage": 5}
-    if count <= max(k.values()):
-        empty = subject.image_receipt(warning=f"{count} images have too few neighbours")
-        return {name: metric(None, None, "share", "higher", empty) for name in k}
-    found: dict[str, tuple[float, float]] = dataclasses.asdict(
-        neighbourhoods(real, samples, k["precision"], k["density"])
-    )
-    return {
-        name: metric(
-            *found[name],
-            "real balls" if name == "density" else "share",
-            "higher",
-            subject.image_receipt(compared=count, k=each, **_few(count)),
-        )
-        for name, each in k.items()
-    }
+    units = {"precision": "share", "recall": "share", "density": "real balls", "coverage": "share"}
+    if count <= NEIGHBOUR:
+        none = subject.image_receipt(warning=f"{count} images have too few neighbours")
+        return {name: metric(None, None, unit, "higher", none) for name, unit in units.items()}
+    found: dict[str, tuple[float, float]] = dataclasses.asdict(neighbourhoods(real, samples))
+    receipt = subject.image_receipt(compared=count, k=NEIGHBOUR, **_few(count))
+    return {name: metric(*found[name], unit, "higher", receipt) for name, unit in units.items()}
 
 
 def copies(subject: Subject) -> Metrics:

@@ -3,15 +3,17 @@
 Precision is the share of samples that lie among the real examples: inside the ball around one of them that
 reaches to its k-th nearest real neighbour. Recall is the share of real examples that lie among the samples,
 in the same sense. Density counts in how many real balls a sample lies, and coverage is the share of real
-balls that hold a sample: one odd example with a large ball spoils the first two more than these.
+balls that hold a sample: one odd example with a large ball spoils the first two more than these. All four are
+taken with k = 5, the default of Naeem et al.; Kynkaanniemi et al. take 3, with which fewer examples of one
+distribution are found among others of it.
 
 Copying: the nearest training example of a sample should be about as far as that of a held-out example. The
 share of pairs (sample, held-out example) in which the sample is nearer is 1/2 then, near 1 for a generator
 that repeats its training data, and near 0 for one whose samples are unlike any data.
 
 References:
-    Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991, equations 1 and 2, k = 3.
-    Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797, equations 5 and 6, k = 5.
+    Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991, equations 1 and 2.
+    Naeem et al., Reliable Fidelity and Diversity Metrics, arXiv 2002.09797, equations 5 and 6.
     Meehan, Chaudhuri, Dasgupta, A Non-Parametric Test to Detect Data-Copying, arXiv 2004.05675, section 3:
     the U statistic, over the whole space.
 
@@ -27,6 +29,8 @@ import numpy as np
 
 #: Rows of which all distances are held at a time.
 ROWS = 512
+#: The neighbour to which a ball reaches.
+NEIGHBOUR = 5
 
 
 def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
@@ -64,35 +68,29 @@ class Neighbourhoods:
     coverage: tuple[float, float]
 
 
-def neighbourhoods(
-    real: np.ndarray, samples: np.ndarray, precision_k: int = 3, density_k: int = 5
-) -> Neighbourhoods:
+def neighbourhoods(real: np.ndarray, samples: np.ndarray, k: int = NEIGHBOUR) -> Neighbourhoods:
     """Measures samples against real examples by balls of nearest neighbours.
 
     Args:
         real: features [N, d].
         samples: features [M, d].
-        precision_k: the neighbour to which balls reach, of precision and recall.
-        density_k: of density and coverage. Both are below N and M.
+        k: the neighbour to which balls reach, below N and M.
     """
     real, samples = np.asarray(real, np.float64), np.asarray(samples, np.float64)
     centre = real.mean(0)  # distances of what is far from 0 would lose digits
     real, samples = real - centre, samples - centre
-    precise, dense = radii(real, (precision_k, density_k))
-    (sampled,) = radii(samples, (precision_k,))
-    inside = np.zeros(len(samples), bool)  # of a real ball
-    balls = np.zeros(len(samples))  # how many of them
+    (reach,), (sampled_reach,) = radii(real, (k,)), radii(samples, (k,))
+    balls = np.zeros(len(samples))  # how many real ones each sample lies in
     reached = np.zeros(len(real), bool)  # by the ball of a sample
     covered = np.zeros(len(real), bool)  # whose ball holds a sample
     for start in range(0, len(real), ROWS):
         rows = slice(start, start + ROWS)
         distances = squared_distances(real[rows], samples)  # [.., M]
-        inside |= (distances <= precise[rows, None]).any(0)
-        within = distances <= dense[rows, None]
+        within = distances <= reach[rows, None]
         balls += within.sum(0)
         covered[rows] = within.any(1)
-        reached[rows] = (distances <= sampled[None, :]).any(1)
-    return Neighbourhoods(*map(_mean, (inside, reached, balls / density_k, covered)))
+        reached[rows] = (distances <= sampled_reach[None, :]).any(1)
+    return Neighbourhoods(*map(_mean, (balls > 0, reached, balls / k, covered)))
 
 
 def _mean(values: np.ndarray) -> tuple[float, float]:
