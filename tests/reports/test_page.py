@@ -47,6 +47,8 @@ def test_settings_in_one_line():
     schedule = {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 0.002}}
     assert page.setting(schedule) == "name adam, learning_rate schedule cosine, start 0.002"
     assert page.setting([1, None, True, False]) == "1, none, yes, no"
+    assert page.setting([]) == page.setting(()) == page.setting("") == "none"
+    assert page.setting(0) == "0"
     assert page.setting([*range(100)]).endswith("11, ... (100 in all)")
     assert page.moment("2026-01-31T13:00:00.5+01:00") == "2026-01-31 12:00 UTC"
 

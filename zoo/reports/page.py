@@ -139,11 +139,11 @@ def setting(value: Any) -> str:
     """A setting in one line: `schedule cosine, start 0.002, end 0.0`."""
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {setting(each)}" for key, each in value.items())
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple) and value:
         shown = [setting(each) for each in value[:12]]
         more = f", ... ({len(value)} in all)" if len(value) > 12 else ""
         return ", ".join(shown) + more
-    if value is None:
+    if value is None or value in ("", [], ()):
         return "none"
     if isinstance(value, bool):
         return "yes" if value else "no"
