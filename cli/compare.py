@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from zoo.cli.command import Command, data_dir_option, data_option, name_argument, out_options, runs_option
@@ -78,7 +80,7 @@ def command(
     from zoo.evaluation.evaluate import evaluate as measure
     from zoo.reports import comparison
 
-    options = {"data_dir": data_dir, "runs": runs_dir, "memory": {}, "follow": follow}
+    options: dict[str, Any] = {"data_dir": data_dir, "runs": runs_dir, "memory": {}, "follow": follow}
     options |= {} if samples is None else {"samples": samples}
     entries = [
         comparison.entry(

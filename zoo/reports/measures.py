@@ -263,8 +263,10 @@ def surely_best(found: Mapping[str, Mapping[str, Any]]) -> str | None:
     if len(ranked) < 2:
         return None
     first, second = finite[ranked[0]], finite[ranked[1]]
-    errors = [each.get("standard_error") for each in (first, second)]
-    if None in errors:
+    errors = [
+        float(each["standard_error"]) for each in (first, second) if each.get("standard_error") is not None
+    ]
+    if len(errors) < 2:
         return None
     return ranked[0] if abs(first["value"] - second["value"]) > AHEAD * math.hypot(*errors) else None
 

@@ -162,8 +162,7 @@ def table(runs: Path) -> list[dict[str, Any]]:
 def described(number: Published, ours: Mapping[str, Any] | None, measured_by: str | None) -> dict[str, Any]:
     """A published number and ours as plain values, both as papers print them: less is better."""
     value = None if ours is None else ours["value"]
-    finite = value is not None and math.isfinite(value)
-    here = number.lower_is_better(value) if finite else None
+    here = None if value is None or not math.isfinite(value) else number.lower_is_better(value)
     paper = number.lower_is_better(number.value)
     return {
         "model": number.model,
