@@ -21,8 +21,10 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from zoo.evaluation.codes import ACTIVE
 from zoo.evaluation.frechet import Moments
+
+#: The variance of a unit's mean over the data, above which it is active.
+ACTIVE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)
