@@ -43,7 +43,7 @@ def command(name: str | None, runs_dir: str | None, as_json: bool) -> None:
             [
                 [
                     each["path"],
-                    each["status"],
+                    _status(each),
                     each["preset"],
                     each["dataset"],
                     f"{each['step']:,} of {each['steps']:,}",
@@ -53,6 +53,12 @@ def command(name: str | None, runs_dir: str | None, as_json: bool) -> None:
                 for each in found
             ],
         )
+
+
+def _status(each: dict[str, Any]) -> str:
+    """`finished`, or `finished, 2 warnings`."""
+    count = len(each["warnings"])
+    return each["status"] + (f", {count} warning{'s' * (count > 1)}" if count else "")
 
 
 def described(run: Run) -> dict[str, Any]:
@@ -67,6 +73,7 @@ def described(run: Run) -> dict[str, Any]:
         "step": run.step,
         "steps": record["steps"],
         "metrics": record.get("result") or {},
+        "warnings": [each["text"] for each in record.get("warnings", []) if each["over"] is None],
         "seconds": record.get("seconds"),
         "started": record["started"],
         "finished": record.get("finished"),

@@ -20,7 +20,7 @@ ROOT = Path(__file__).parents[1]
 LAW = [
     {"cli"},
     {"zoo"},  # zoo/__init__.py, the library's face
-    {"training", "callbacks"},
+    {"training", "diagnostics", "callbacks"},
     {"reports"},
     {"evaluation"},
     {"sampling"},

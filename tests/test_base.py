@@ -94,6 +94,29 @@ def test_turns_are_played_in_order_each_on_its_own_variables_with_one_shared_val
     assert int(model.step.numpy()) == 1
 
 
+def test_the_norm_of_each_turn_s_gradient_is_a_term():
+    model = triangle()
+    x = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)
+    logs = model.train_step({"image": tf.constant(x)})
+    mean, u1, v1 = x.mean(0), 1.0 - 0.1 * 2.0, 2.0 - 0.1 * 3.0 * x.mean(0)
+    third = np.concatenate([mean * 3.0 * v1 + 2 * u1, mean * 1.0 * v1])
+    for turn, gradient in (("first", np.full(3, 2.0)), ("second", mean * 3.0), ("third", third)):
+        assert float(logs[f"{turn}_gradient_norm"]) == pytest.approx(np.linalg.norm(gradient), rel=1e-6)
+
+
+def test_the_norm_of_replicas_is_the_mean_of_their_own():
+    strategy = tf.distribute.MirroredStrategy(
+        ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
+    )
+    with strategy.scope():
+        model = triangle()
+    x = np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]], np.float32)  # a row each
+    data = tf.data.Dataset.from_tensors({"image": x}).unbatch().batch(2)
+    logs = model.fit(data, shuffle=False, verbose=0).history
+    assert logs["first_gradient_norm"][0] == pytest.approx(2.0 * np.sqrt(3.0), rel=1e-6)
+    assert logs["second_gradient_norm"][0] == pytest.approx(3.0 * np.sqrt(14.0), rel=1e-6)
+
+
 def test_a_turn_is_due_at_its_own_steps():
     model = triangle()
     assert model.due(0) == ("first", "second", "third")

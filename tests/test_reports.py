@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 import pytest
+from matplotlib.axes import Axes
 from PIL import Image
 
 from zoo.errors import ZooError
@@ -82,6 +83,22 @@ def test_curves(tmp_path):
     with Image.open(tmp_path / "curves.png") as found:
         colors = {color for _, color in found.convert("RGB").getcolors(2**24) or []}
     assert {(0x44, 0x77, 0xAA), (0xCC, 0x33, 0x11)} <= colors
+
+
+def test_what_belongs_together_shares_a_panel(tmp_path, monkeypatch):
+    titles = []
+    monkeypatch.setattr(Axes, "set_title", lambda self, title, **_: titles.append((title, len(self.lines))))
+    line = {"kind": "train", "step": 1, "epoch": 1}
+    line |= {
+        "b_gradient_norm": 1.0,
+        "a_gradient_norm": 2.0,
+        "loss": 3.0,
+        "kl_per_unit": [1.0],
+        "warnings": ["x"],
+    }
+    (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
+    assert titles == [("loss", 1), ("gradient norm", 2)]
 
 
 def test_nothing_to_draw_is_an_error(tmp_path):

@@ -81,7 +81,7 @@ def test_a_run_describes_itself(finished):
     assert elbo["receipt"]["split"] == "test"
     assert elbo["value"] < bound["value"] < 0
     lines = [json.loads(line) for line in (finished.path / "metrics.jsonl").read_text().splitlines()]
-    assert {line["kind"] for line in lines} == {"train", "validation"}
+    assert {line["kind"] for line in lines} == {"train", "validation", "diagnostics"}
     validation = [line["negative_elbo"] for line in lines if line["kind"] == "validation"]
     assert validation[-1] < validation[0]
 

@@ -36,6 +36,8 @@ Terms = dict[str, tf.Tensor]
 
 # BatchNorm statistics for averaged weights are estimated over this many batches.
 STATISTICS_BATCHES = 20
+#: What the term ends with that says how large the gradient of a turn was.
+GRADIENT_NORM = "_gradient_norm"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -203,7 +205,8 @@ class GenerativeModel(keras.Model, abc.ABC):
             batch: tensors by name, [B, ...]; B is this replica's part of the global batch.
 
         Returns:
-            The turns' named terms, means over the global batch.
+            The turns' named terms, means over the global batch; and of each turn that descends the norm of
+            its gradient, before the optimizer clips it: of several replicas the mean of their own ones.
         """
         context = tf.distribute.get_replica_context()
         replicas = context.num_replicas_in_sync
@@ -253,8 +256,10 @@ class GenerativeModel(keras.Model, abc.ABC):
             direct = [_sum(a, b) for a, b in zip(direct, through, strict=True)]
         if blind := [v.path for v, g in zip(turn.variables, direct, strict=True) if g is None]:
             raise ValueError(f"turn {turn.name!r} of {self.name} gives no gradient to {', '.join(blind)}")
+        # Of this replica's own mean: that of all would need the gradients summed a second time.
+        norm = tf.linalg.global_norm(direct) / optimizer.scale_loss(tf.constant(1.0 / replicas))
         optimizer.apply(direct, list(turn.variables))
-        return terms
+        return {**terms, turn.name + GRADIENT_NORM: norm}
 
     def _count(self, turn: CountingTurn, batch: Batch, context: tf.distribute.ReplicaContext) -> Terms:
         examples = tf.reduce_sum(batch["weight"])

@@ -10,7 +10,7 @@ import signal
 import threading
 import time
 import types
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo import checkpoints
-from zoo.base import Batch, ConditionalLikelihood, GenerativeModel, Samples
+from zoo.base import GRADIENT_NORM, Batch, ConditionalLikelihood, GenerativeModel, Samples
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import drawn, full_precision
@@ -68,8 +68,14 @@ class State:
         totals: of each term since the last line of the log: its sum, and over how many steps.
         best, best_step: the lowest validation value and where.
         stale: epochs since then.
-        seconds: time spent training, over all sittings.
+        seconds, processor_seconds: spent training, over all sittings: by the clock, and of all processors,
+            which says more where a machine is shared.
         ended: whether early stopping has ended the run.
+        watched: of each term that diagnostics read, since the epoch began: the sum (of a gradient that of
+            its logarithm), the largest, and over how many steps.
+        first_norms: the usual norm of each turn's gradient in the first epoch.
+        reached: what diagnostics have found well at least once.
+        warnings: those given so far: name, text, step, epoch, and the epoch in which it was over, or None.
     """
 
     step: int = 0
@@ -78,11 +84,18 @@ class State:
     best_step: int = 0
     stale: int = 0
     seconds: float = 0.0
+    processor_seconds: float = 0.0
     ended: bool = False
+    watched: dict[str, tuple[float, float, int]] = dataclasses.field(default_factory=dict)
+    first_norms: dict[str, float] = dataclasses.field(default_factory=dict)
+    reached: list[str] = dataclasses.field(default_factory=list)
+    warnings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 
 
 class Log:
-    """`metrics.jsonl`: one line of means an interval, one a validation; and TensorBoard events."""
+    """`metrics.jsonl`: one line of means an interval, one a validation, one an epoch of diagnostics; and
+    TensorBoard events.
+    """
 
     def __init__(self, run: Run, start_step: int) -> None:
         """Cuts both back to `start_step`, so that a resumed run's log is that of an unbroken one."""
@@ -95,14 +108,31 @@ class Log:
             _cut_events(events, start_step)
         self.board = tf.summary.create_file_writer(str(run.path / "tensorboard"))
 
-    def write(self, kind: str, step: int, epoch: int, values: Mapping[str, float]) -> None:
-        """Adds one line and its events."""
-        line = {"kind": kind, "step": step, "epoch": epoch, **values}
+    def write(
+        self,
+        kind: str,
+        step: int,
+        epoch: int,
+        values: Mapping[str, float | list[float]],
+        warnings: Sequence[str] = (),
+    ) -> None:
+        """Adds one line and its events.
+
+        Args:
+            values: by name a number, or several: one for each unit of a code.
+            warnings: those that stand; the line has them where there are any.
+        """
+        line = {"kind": kind, "step": step, "epoch": epoch, **{k: _finite(v) for k, v in values.items()}}
         with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps({k: v if _finite(v) else None for k, v in line.items()}) + "\n")
+            file.write(json.dumps({**line, "warnings": [*warnings]} if warnings else line) + "\n")
         with self.board.as_default(step=step):
             for name, value in values.items():
-                tf.summary.write(f"{kind}/{name}", np.float32(value), metadata=_plugin("scalars"))
+                shown, plugin = (
+                    (_histogram(value), "histograms")
+                    if isinstance(value, list)
+                    else (np.float32(value), "scalars")
+                )
+                tf.summary.write(f"{kind}/{name}", shown, metadata=_plugin(plugin))
 
     def picture(self, step: int, path: Path) -> None:
         """Adds a PNG file to TensorBoard."""
@@ -112,10 +142,10 @@ class Log:
         with self.board.as_default(step=step):
             tf.summary.write("samples", value, metadata=_plugin("images"))
 
-    def text(self, step: int, text: str) -> None:
+    def text(self, step: int, text: str, tag: str = "samples") -> None:
         """Adds a text to TensorBoard."""
         with self.board.as_default(step=step):
-            tf.summary.write("samples", np.array([text.encode()], object), metadata=_plugin("text"))
+            tf.summary.write(tag, np.array([text.encode()], object), metadata=_plugin("text"))
 
     def close(self) -> None:
         self.board.close()
@@ -147,8 +177,18 @@ def _parse(line: str) -> dict[str, Any] | None:
         return None  # the last line of a run that was killed while writing it
 
 
-def _finite(value: Any) -> bool:
-    return not isinstance(value, float) or math.isfinite(value)
+def _finite(value: Any) -> Any:
+    """A number, or a list of them, as JSON has it: null for what is not finite."""
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return value if not isinstance(value, float) or math.isfinite(value) else None
+
+
+def _histogram(values: list[float]) -> np.ndarray:
+    """What TensorBoard draws a histogram from: left end, right end and count of each bucket, [buckets, 3]."""
+    finite = np.array([value for value in values if math.isfinite(value)])
+    counts, edges = np.histogram(finite, bins=30)
+    return np.stack([edges[:-1], edges[1:], counts], 1)
 
 
 class Recorder(keras.callbacks.Callback):
@@ -165,7 +205,11 @@ class Recorder(keras.callbacks.Callback):
         self.state, self.log, self.progress = state, log, progress
         self.steps_per_epoch, self.tells_epochs = steps_per_epoch, tells_epochs
         self.interval = max(1, min(100, steps_per_epoch // 10))
-        self.clock = time.monotonic()
+        self.start_clocks()
+
+    def start_clocks(self) -> None:
+        """What has passed until now is not training."""
+        self.clock, self.processor_clock = time.monotonic(), time.process_time()
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         self.model.choose_turns(self.state.step)
@@ -173,16 +217,20 @@ class Recorder(keras.callbacks.Callback):
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         logs = {name: float(value) for name, value in (logs or {}).items()}
         state = self.state
+        for turn in self.rescaled():  # it leaves out the step, and takes a smaller scale for the next
+            if not math.isfinite(logs.get(turn + GRADIENT_NORM, 0.0)):
+                del logs[turn + GRADIENT_NORM]
         if bad := [f"{name}={value}" for name, value in logs.items() if not math.isfinite(value)]:
             raise not_finite(f"{bad[0]} at step {state.step + 1}")
         state.step += 1
-        now = time.monotonic()
-        state.seconds += now - self.clock
-        self.clock = now
+        state.seconds += time.monotonic() - self.clock
+        state.processor_seconds += time.process_time() - self.processor_clock
+        self.start_clocks()
         for name, value in logs.items():  # of the turns that were due
             total, count = state.totals.get(name, (0.0, 0))
             state.totals[name] = total + value, count + 1
-        self.progress.step(state.step, logs)
+        # The norms are told after each epoch: the running line is long without them.
+        self.progress.step(state.step, {k: v for k, v in logs.items() if not k.endswith(GRADIENT_NORM)})
         if state.step % self.interval == 0:
             self.flush()
 
@@ -190,6 +238,11 @@ class Recorder(keras.callbacks.Callback):
         self.flush()
         if self.tells_epochs:
             self.progress.epoch(epoch + 1, {})
+
+    def rescaled(self) -> list[str]:
+        """The turns whose loss is scaled to fit half precision, which now and then is too much."""
+        scaled = keras.optimizers.LossScaleOptimizer
+        return [turn for turn, each in self.model.turn_optimizers.items() if isinstance(each, scaled)]
 
     def flush(self) -> None:
         """Writes the means since the last line."""
@@ -247,16 +300,25 @@ class Painter(keras.callbacks.Callback):
     """Draws the same seeds after each epoch: a grid of images, or a page of texts."""
 
     def __init__(
-        self, state: State, log: Log, run: Run, batches: Iterable[Batch], prompts: Iterable[str] = ()
+        self,
+        state: State,
+        log: Log,
+        run: Run,
+        batches: Iterable[Batch],
+        prompts: Iterable[str] = (),
+        count: int = GRID_SEEDS,
     ) -> None:
         """
         Args:
             prompts: what a model that draws nothing without one is given.
+            count: how many images are drawn, a multiple of `GRID_SEEDS`: those beyond the grid are for those
+                who look at `shown`, where all stand that were drawn last, images or texts as bytes.
         """
         super().__init__()
         self.state, self.log, self.run, self.batches = state, log, run, batches
-        self.prompts = prompts
+        self.prompts, self.count = prompts, count
         self.draw: Callable[..., Any] | None = None
+        self.shown: np.ndarray = np.zeros(0)
 
     def examples(self, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """One example a seed."""
@@ -272,15 +334,20 @@ class Painter(keras.callbacks.Callback):
         model = self.model
         if self.draw is None:
             self.draw = tf.function(self.examples, autograph=False)
-        seeds = range(GRID_SEEDS if model.modality == "image" else PAGE_SEEDS)
+        images = model.modality == "image"
+        count, rows = (self.count, GRID_SEEDS) if images else (PAGE_SEEDS, PAGE_SEEDS)
         with model.evaluation_weights(self.batches), full_precision(model):
-            ((modality, examples),) = self.draw(tf.constant(seeds, tf.int64)).items()
+            parts = [
+                self.draw(tf.range(start, start + rows, dtype=tf.int64)) for start in range(0, count, rows)
+            ]
+        ((modality, _),) = parts[0].items()
+        self.shown = np.concatenate([part[modality].numpy() for part in parts])
         path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}"
         if modality == "image":
-            picture = write_picture(grid(examples.numpy()), path.with_suffix(".png"))
+            picture = write_picture(grid(self.shown[:GRID_SEEDS]), path.with_suffix(".png"))
             self.log.picture(self.state.step, picture)
         else:
-            page = "".join(pages((text.decode() for text in examples.numpy()), seeds, headed=True))
+            page = "".join(pages((text.decode() for text in self.shown), range(count), headed=True))
             with replacing(path.with_suffix(".txt")) as temporary:
                 temporary.write_text(page, encoding="utf-8")
             self.log.text(self.state.step, page)
@@ -323,7 +390,7 @@ class Checkpointer(keras.callbacks.Callback):
         self.stop_if_asked()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.recorder.clock = time.monotonic()  # validation and pictures are not training
+        self.recorder.start_clocks()  # validation and pictures are not training
         self.save()
         self.stop_if_asked()
 
@@ -340,7 +407,8 @@ class Checkpointer(keras.callbacks.Callback):
         meta = {"model": self.run.record["model"], **dataclasses.asdict(self.state)}
         checkpoints.save(self.run.checkpoints, self.state.step, arrays, meta)
         with contextlib.suppress(OSError):  # a full disk; the record is for those who look on
-            self.run.update(step=self.state.step, seconds=self.state.seconds)
+            spent = {"seconds": self.state.seconds, "processor_seconds": self.state.processor_seconds}
+            self.run.update(step=self.state.step, **spent, warnings=self.state.warnings)
         self.saved = time.monotonic()
 
     def heard(self, signum: int, frame: types.FrameType | None) -> None:

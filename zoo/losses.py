@@ -27,6 +27,22 @@ def discriminator_loss(real: tf.Tensor, fake: tf.Tensor, smoothing: float = 0.0)
     return cross_entropy(real, 1.0 - smoothing) + cross_entropy(fake, 0.0)
 
 
+def verdicts(real: tf.Tensor, fake: tf.Tensor) -> dict[str, tf.Tensor]:
+    """What a discriminator says, as terms for the logs, from logits [B].
+
+    Returns:
+        `real_probability` and `fake_probability`, the means of D(x) and D(G(z)); `discriminator_accuracy`,
+        the share of both that it takes for what they are: 1/2 where it can only guess.
+    """
+    real, fake = tf.cast(real, tf.float32), tf.cast(fake, tf.float32)
+    right = tf.concat([real > 0.0, fake < 0.0], 0)
+    return {
+        "real_probability": tf.reduce_mean(tf.sigmoid(real)),
+        "fake_probability": tf.reduce_mean(tf.sigmoid(fake)),
+        "discriminator_accuracy": tf.reduce_mean(tf.cast(right, tf.float32)),
+    }
+
+
 def generator_loss(fake: tf.Tensor) -> tf.Tensor:
     """The non-saturating -E log D(G(z)), from logits [B] (arXiv 1406.2661, end of section 3)."""
     return cross_entropy(fake, 1.0)

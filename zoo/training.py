@@ -14,7 +14,6 @@ import platform
 import random
 import shlex
 import sys
-import time
 import types
 from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
@@ -53,6 +52,7 @@ from zoo.callbacks import (
     sampled,
     signals,
 )
+from zoo.diagnostics import Diagnostics, samples_to_watch, watches
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation import classification
 from zoo.evaluation.judging import judged
@@ -411,6 +411,7 @@ def _train(
         epochs=plan.steps / plan.steps_per_epoch,
         status="running",
         step=state.step,
+        warnings=state.warnings,
         command=shlex.join(["gmzoo", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "gmzoo" else None,
         versions=versions(),
         machine=machine(),
@@ -421,9 +422,9 @@ def _train(
         metrics = _finish(plan, run, model, state)
     except (Stopped, ZooError):
         with contextlib.suppress(OSError):  # a full disk, which was told already
-            run.update(status="stopped", seconds=state.seconds, step=state.step)
+            run.update(status="stopped", **_spent(state))
         raise
-    run.update(status="finished", result=metrics, seconds=state.seconds, step=state.step, finished=_now())
+    run.update(status="finished", result=metrics, **_spent(state), finished=_now())
     write_page(run)
     progress.finish({key: value["value"] for key, value in metrics.items()})
     return run
@@ -471,9 +472,14 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
         patience = plan.settings["patience"]
         size = min(VALIDATION_BATCH, len(plan.validation))
         callbacks.append(Validator(state, events, progress, run, plan.validation, batches, size, patience))
+    painter = None
     if sampled(model):
         prompts = plan.validation.fields.get("caption", ())[:GRID_SEEDS] if plan.validation else ()
-        callbacks.append(Painter(state, events, run, batches, prompts))
+        count = samples_to_watch(model, plan.steps_per_epoch * plan.batch_size)
+        painter = Painter(state, events, run, batches, prompts, count)
+        callbacks.append(painter)
+    watching = watches(model, plan.train, plan.validation, painter, batches, plan.seed, run.path.parent)
+    callbacks.append(Diagnostics(state, events, progress, watching))
     checkpointer = Checkpointer(state, run, recorder, plan.steps)
     callbacks.append(checkpointer)
     title = f"{plan.model} ({plan.preset}) on {plan.train.spec}"
@@ -483,7 +489,7 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
             while state.step < plan.steps and not state.ended:
                 epoch, position = divmod(state.step, plan.steps_per_epoch)
                 count = min(plan.steps_per_epoch - position, plan.steps - state.step)
-                recorder.clock = time.monotonic()
+                recorder.start_clocks()
                 model.fit(
                     plan.batches(count, state.step),
                     initial_epoch=epoch,
@@ -813,6 +819,15 @@ def versions() -> dict[str, str]:
     return {
         "python": platform.python_version(),
         **{package: metadata.version(package) for package in packages},
+    }
+
+
+def _spent(state: State) -> dict[str, Any]:
+    """What a run has cost so far, for its record."""
+    return {
+        "step": state.step,
+        "seconds": state.seconds,
+        "processor_seconds": state.processor_seconds,
     }
 
 

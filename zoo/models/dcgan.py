@@ -25,7 +25,7 @@ from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
 from zoo.layers.resampling import ImageConv, ImageConvTranspose
-from zoo.losses import discriminator_loss, generator_loss
+from zoo.losses import discriminator_loss, generator_loss, verdicts
 from zoo.noise import Noise
 
 CARD = {
@@ -260,11 +260,7 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         real, fake = self.discriminate(batch, 2.0 * batch["image"] - 1.0, shared["fake"])
         loss = discriminator_loss(real, fake, self.config.smoothing)
-        return loss, {
-            "discriminator_loss": loss,
-            "real_probability": tf.reduce_mean(tf.sigmoid(real)),
-            "fake_probability": tf.reduce_mean(tf.sigmoid(fake)),
-        }
+        return loss, {"discriminator_loss": loss, **verdicts(real, fake)}
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         loss = generator_loss(*self.discriminate(batch, shared["fake"]))

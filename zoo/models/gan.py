@@ -25,7 +25,7 @@ from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.dropout import dropout
 from zoo.layers.maxout import Maxout
-from zoo.losses import discriminator_loss, generator_loss
+from zoo.losses import discriminator_loss, generator_loss, verdicts
 from zoo.noise import Noise
 
 CARD = {
@@ -179,11 +179,7 @@ class GAN(GenerativeModel, Decodes):
         real = self.discriminate(batch["image"], noise, "real")
         fake = self.discriminate(shared["fake"], noise, "fake")
         loss = discriminator_loss(real, fake, self.config.smoothing)
-        return loss, {
-            "discriminator_loss": loss,
-            "real_probability": tf.reduce_mean(tf.sigmoid(real)),
-            "fake_probability": tf.reduce_mean(tf.sigmoid(fake)),
-        }
+        return loss, {"discriminator_loss": loss, **verdicts(real, fake)}
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         loss = generator_loss(self.discriminate(shared["fake"], noise, "generator"))

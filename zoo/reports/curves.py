@@ -18,6 +18,9 @@ from zoo.files import replacing
 #: What says where a record stands; all its other numbers are drawn.
 POSITION = {"kind", "step", "epoch"}
 COLORS = {"train": "#4477aa", "validation": "#cc3311", "diagnostics": "#228833"}
+#: Quantities that end so stand in one panel, a line each, in these colours.
+TOGETHER = ("gradient_norm", "largest_gradient", "probability")
+SHADES = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 
 # Quantity -> kind -> (steps, values).
 Panels = dict[str, dict[str, tuple[list[int], list[float]]]]
@@ -58,26 +61,41 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     panels = read(metrics)
     if not panels:
         raise ZooError(f"{metrics} holds no numbers to draw.")
-    columns = 2 if len(panels) in (2, 4) else min(len(panels), 3)
-    rows = math.ceil(len(panels) / columns)
+    titles: dict[str, list[str]] = {}
+    for quantity in panels:
+        titles.setdefault(next(filter(quantity.endswith, TOGETHER), quantity), []).append(quantity)
+    titles = dict(
+        sorted(titles.items(), key=lambda each: "gradient" in each[0])
+    )  # what they are of stands first
+    columns = 2 if len(titles) in (2, 4) else min(len(titles), 3)
+    rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(3.6 * columns, 2.5 * rows), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    for index, (quantity, kinds) in enumerate(panels.items()):
+    for index, (title, quantities) in enumerate(titles.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
-        for kind, (steps, values) in kinds.items():
-            marker = "o" if len(steps) < 12 else None
-            axes.plot(
-                steps, values, color=COLORS[kind], label=kind, linewidth=1.2, marker=marker, markersize=2.5
-            )
-        axes.set_title(quantity.replace("_", " "), fontsize=9, loc="left")
-        axes.set_ylim(*limits([value for _, values in kinds.values() for value in values]))
+        drawn: list[float] = []
+        for place, quantity in enumerate(quantities):
+            for kind, (steps, values) in panels[quantity].items():
+                alone = len(quantities) == 1
+                axes.plot(
+                    steps,
+                    values,
+                    color=COLORS[kind] if alone else SHADES[place % len(SHADES)],
+                    label=kind if alone else quantity.removesuffix(title).strip("_").replace("_", " "),
+                    linewidth=1.2,
+                    marker="o" if len(steps) < 12 else None,
+                    markersize=2.5,
+                )
+                drawn += values
+        axes.set_title(title.replace("_", " "), fontsize=9, loc="left")
+        axes.set_ylim(*limits(drawn))
         axes.tick_params(labelsize=7)
         axes.grid(color="#e6e6e6", linewidth=0.6)
         axes.set_axisbelow(True)
         axes.spines[["top", "right"]].set_visible(False)
-        if index + columns >= len(panels):
+        if index + columns >= len(titles):
             axes.set_xlabel("step", fontsize=8)
-        if "validation" in kinds:
+        if len(quantities) > 1 or "validation" in panels[quantities[0]]:
             axes.legend(fontsize=7, frameon=False)
     with replacing(out) as temporary:
         figure.savefig(temporary, format="png")

@@ -1,0 +1,397 @@
+"""Each warning is made to happen, is told once, stands where it is looked for, and a healthy run has none."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import signal
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import zoo
+from zoo import callbacks, data, diagnostics, training
+from zoo.callbacks import State
+from zoo.data.order import rows
+from zoo.evaluation import alarms, codes, diversity
+from zoo.latents import Part
+from zoo.models.gan import GAN
+from zoo.models.vae import VAE
+from zoo.runs import Run, all_runs
+
+EPOCH = 89  # steps of 16 examples of digits
+
+
+# -- the lines ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("alarm", "well", "crossed", "said"),
+    [
+        (alarms.classes, (8, 10, 64), (3, 10, 64), "the generator covers 3 of 10 classes (the line is 75 %)"),
+        (alarms.classes, (3, 10, 49), (1, 2, 10), "the generator covers 1 of 2 classes"),
+        (alarms.spread, (0.25,), (0.049,), "differ 0.049 times as much as two examples of the data"),
+        (alarms.recall, (0.1,), (0.02,), "2 % of the data lie among the samples (the line is 10 %)"),
+        (alarms.discriminator, (0.99,), (0.9961,), "told 99.61 % of the images right (the line is 99 %)"),
+        (alarms.vanished, ("elbo", 1e-3, 1.0), ("elbo", 9e-5, 1.0), "'elbo' has vanished: 9e-05, after 1 in"),
+        (alarms.vanished, ("elbo", 1.0, 0.0), ("elbo", 0.0, 0.0), "'elbo' has vanished: 0, after 0 in"),
+        (alarms.exploded, ("elbo", 99.0, 0.1), ("elbo", 200.0, 0.1), "rose to 2e+02, where 0.1 is usual"),
+        (alarms.exploded, ("elbo", 0.0, 0.0), ("elbo", 1.0, 0.0), "rose to 1, where 0 is usual"),
+        (alarms.units, (5, 20), (2, 20), "the code is hardly used: 2 of 20 units carry information"),
+        (alarms.units, (1, 2), (0, 2), "the code is ignored: none of 2 units carry information (the line is"),
+        (alarms.texts, (0.5,), (0.1,), "0.1 times as many different runs of characters as the data"),
+    ],
+)
+def test_a_line_is_named_where_it_is_crossed_and_only_there(alarm, well, crossed, said):
+    assert alarm(*well) is None
+    assert said in alarm(*crossed)
+    assert "Try " in alarm(*crossed)
+
+
+# -- the measures ------------------------------------------------------------------------------------------
+
+
+def test_mean_distance_is_that_of_all_pairs():
+    points = np.array([[0.0, 0.0], [3.0, 4.0], [0.0, 8.0]]) + 1000.0
+    assert diversity.mean_distance(points) == pytest.approx((5 + 5 + 8) / 3)
+    assert diversity.mean_distance(points[:1]) == 0.0
+
+
+def test_spread_is_a_share_of_the_data_s():
+    real = np.random.default_rng(0).random((40, 4, 4, 1)).astype(np.float32)
+    reference = diversity.Reference(real)
+    assert reference.compare(real) == {"sample_spread": pytest.approx(1.0)}
+    assert reference.compare(0.5 + 0.1 * real)["sample_spread"] == pytest.approx(0.1, rel=1e-4)
+    assert diversity.Reference(real[:1].repeat(5, 0)).compare(real) == {"sample_spread": 1.0}
+
+
+def test_recall_counts_what_lies_among_the_samples():
+    samples = np.arange(10.0)[:, None]  # a ball to the third other one reaches 2, or 3 at the ends
+    real = np.array([[-3.1], [-2.9], [4.5], [11.9], [12.1]])
+    assert diversity.recall(real, samples) == pytest.approx(3 / 5)
+    assert diversity.recall(real, np.full((10, 1), 4.5)) == pytest.approx(1 / 5)
+
+
+def test_distinct_text_is_beside_that_of_the_data():
+    assert diversity.distinct(["abcd", "abcde"]) == pytest.approx(2 / 3)
+    assert diversity.distinct(["abc", ""]) is None
+    real = ["the cat", "sat on ", "a mat, ", "so did "]
+    assert diversity.distinct_beside(["the cat", "sat on "], real) == pytest.approx(1.0)
+    assert diversity.distinct_beside(["eeeeeee", "eeeeeee"], real) == pytest.approx(1 / 8)
+    assert diversity.distinct_beside(["", ""], real) == 0.0
+    assert diversity.distinct_beside(["abcd"], ["a"]) is None
+
+
+class Coded(zoo.base.Decodes):
+    """A model whose posterior is what its example says: means, then the logarithms of scales."""
+
+    def prior_parts(self):
+        return (Part("one_hot", 2), Part("gaussian", 3))
+
+    def prior(self, noise):
+        raise NotImplementedError
+
+    def decode(self, code):
+        raise NotImplementedError
+
+    def encode(self, x):
+        import tensorflow_probability as tfp
+
+        mean, raw = tf.split(x, 2, -1)
+        return tfp.distributions.Independent(tfp.distributions.Normal(mean, tf.exp(raw)), 1)
+
+
+def test_the_kl_of_each_gaussian_unit_and_which_are_active():
+    random = np.random.default_rng(0)
+    mean = random.normal(size=(600, 5)).astype(np.float32) * [1.0, 1.0, 1.0, 0.05, 0.0]
+    scale = np.array([0.5, 0.5, 0.5, 0.9, 1.0])
+    x = np.concatenate([mean, np.tile(np.log(scale), (600, 1))], 1).astype(np.float32)
+    units = codes.measure(codes.looker(Coded()), [x[:500], x[500:]])
+    expected = (0.5 * (mean**2 + scale**2 - 1.0) - np.log(scale)).mean(0)[2:]
+    np.testing.assert_allclose(units.kl, expected, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(units.variance, mean.var(0)[2:], rtol=1e-4, atol=1e-8)
+    assert units.active == 1
+
+
+def test_more_is_drawn_where_it_is_cheap_and_epochs_are_long():
+    gan, nade = (training.build(training.plan(name, preset="tiny")) for name in ("gan", "nade"))
+    counts = [diagnostics.samples_to_watch(gan, examples) for examples in (10, 1438, 2100, 60_000)]
+    assert counts == [64, 64, 128, 256]
+    assert diagnostics.samples_to_watch(nade, 60_000) == 64
+
+
+# -- warnings of real runs ---------------------------------------------------------------------------------
+
+
+def lines(run: Run) -> list[dict]:
+    found = [json.loads(line) for line in (run.path / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in found if line["kind"] == "diagnostics"]
+
+
+def names(run: Run) -> set[str]:
+    return {each["name"] for each in run.record["warnings"]}
+
+
+def told(caplog) -> list[str]:
+    return [
+        record.getMessage()
+        for record in caplog.records
+        if record.name == "gmzoo" and record.levelno == logging.WARNING
+    ]
+
+
+def draw_images_of(monkeypatch, labels, until: int = 10**9) -> None:
+    """The GAN draws images of the training data: of these labels until a step, of all from then on."""
+    digits = data.load("digits", "train")
+    image, label = (tf.constant(rows(digits, slice(None))[name]) for name in ("image", "label"))
+    few = tf.where(tf.reduce_any(label[:, None] == tf.constant(labels), 1))[:, 0]
+
+    def decode(self, code):
+        share = 0.5 * code[:, 0] + 0.5
+        some = tf.gather(few, tf.cast(share * float(len(few)), tf.int32))
+        every = tf.cast(share * float(len(image)), tf.int64)
+        return tf.gather(image, tf.where(self.step.value <= until, some, every))
+
+    monkeypatch.setattr(GAN, "decode", decode)
+
+
+def test_a_generator_of_three_classes_is_told_once_and_when_it_is_over(tmp_path, monkeypatch, caplog):
+    caplog.set_level(logging.INFO, "gmzoo")
+    monkeypatch.setattr(diagnostics, "LEARNING", {})
+    draw_images_of(monkeypatch, [0, 1, 2], until=2 * EPOCH)
+    run = zoo.train("gan", preset="tiny", epochs=3, runs=tmp_path)
+    assert names(run) == {"classes"}
+    (warning,) = run.record["warnings"]
+    assert (warning["step"], warning["epoch"], warning["over"]) == (EPOCH, 1, 3)
+    (message,) = told(caplog)
+    assert message.startswith("epoch 1: the generator covers 3 of 10 classes (the line is 75 %)")
+    assert "epoch 3: over, the warning of epoch 1: the generator covers 3 of 10 classes" in caplog.text
+    found = lines(run)
+    assert [line["classes_covered"] for line in found] == [3, 3, 10]
+    assert [line.get("warnings") for line in found] == [[warning["text"]]] * 2 + [None]
+    assert found[0]["sample_recall"] < 0.6 < found[2]["sample_recall"]
+    assert found[0]["class_entropy"] < math.log(3) + 1e-6 < 2.0 < found[2]["class_entropy"]
+    events = [
+        (event.step, value)
+        for path in (run.path / "tensorboard").glob("events*")
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator()
+        for event in [tf.compat.v1.Event.FromString(record)]
+        for value in event.summary.value
+    ]
+    texts = [(step, value.tensor.string_val[0].decode()) for step, value in events if value.tag == "warnings"]
+    assert texts == [(EPOCH, warning["text"])]
+    assert "diagnostics/sample_recall" in {value.tag for _, value in events}
+
+
+def test_a_generator_of_one_image_is_told_in_its_first_epoch(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(diagnostics, "LEARNING", {})
+    original = GAN.prior
+    monkeypatch.setattr(GAN, "prior", lambda self, noise: 0.0 * original(self, noise))
+    run = zoo.train("gan", preset="tiny", epochs=1, runs=tmp_path)
+    assert names(run) == {"spread", "recall", "classes"}
+    (line,) = lines(run)
+    assert line["sample_recall"] < 0.1
+    assert line["sample_spread"] < 0.01
+    assert any("epoch 1: two samples differ" in message for message in told(caplog))
+
+
+def test_what_takes_long_to_learn_is_not_warned_of_before_it_was_well_or_should_be(monkeypatch):
+    """A model has 2,000 steps to get recall; but who had it is told at once of its loss."""
+
+    class Says(diagnostics.Watch):
+        text: str | None = "it is bad (the line is 1)"
+
+        def look(self, model, state):
+            return diagnostics.Found({}, {"recall": self.text}, "")
+
+    class Nothing:
+        def write(self, *_): ...
+        def text(self, *_): ...
+
+    watch, state = Says(), State()
+    callback = diagnostics.Diagnostics(state, Nothing(), training.Quiet(), [watch])
+
+    def warned(step: int, text: str | None) -> bool:
+        state.step, watch.text = step, text
+        before = len(state.warnings)
+        callback.on_epoch_end(step // 100)
+        return len(state.warnings) > before
+
+    bad = Says.text
+    assert not warned(1900, bad)
+    assert warned(2000, bad)
+    assert not warned(2100, None)
+    assert state.warnings[0]["over"] == 22
+    state.warnings, state.reached = [], []
+    assert not warned(100, None)
+    assert warned(200, bad)
+
+
+def test_a_discriminator_that_is_always_right_is_told(tmp_path, caplog):
+    settings = {"generator.learning_rate": 1e-9, "discriminator.learning_rate": 3e-3, "width": 16}
+    run = zoo.train("dcgan", preset="tiny", settings=settings, epochs=2, runs=tmp_path)
+    assert "discriminator" in names(run)
+    assert any("of the images right (the line is 99 %)" in message for message in told(caplog))
+
+
+@pytest.mark.parametrize(
+    ("step", "factor", "name"),
+    [(EPOCH, 1e-8, "elbo gradient vanished"), (EPOCH + 10, 1e6, "elbo gradient exploded")],
+)
+def test_a_gradient_that_vanishes_or_explodes_is_told(tmp_path, monkeypatch, caplog, step, factor, name):
+    original = VAE.objective
+
+    def objective(self, batch, shared, noise):
+        loss, terms = original(self, batch, shared, noise)
+        now = self.step.value
+        struck = now >= step if factor < 1 else now == step
+        return loss * tf.where(struck, factor, 1.0), terms
+
+    monkeypatch.setattr(VAE, "objective", objective)
+    run = zoo.train("vae", preset="tiny", epochs=2, runs=tmp_path)
+    assert {each for each in names(run) if "gradient" in each} == {name}
+    assert any("epoch 2: the gradient of the turn 'elbo'" in message for message in told(caplog))
+
+
+def test_a_collapsed_posterior_is_told(tmp_path, monkeypatch, caplog):
+    original = VAE.terms
+
+    def objective(self, batch, shared, noise):
+        reconstruction, divergence = (tf.reduce_mean(term) for term in original(self, batch["image"], noise))
+        return 1000.0 * divergence - reconstruction, {"kl": divergence}
+
+    monkeypatch.setattr(VAE, "objective", objective)
+    run = zoo.train("vae", preset="tiny", epochs=2, settings={"learning_rate": 1e-2}, runs=tmp_path)
+    assert "code" in names(run)
+    assert any("none of 2 units carry information" in message for message in told(caplog))
+    last = lines(run)[-1]
+    assert last["active_units"] == 0
+    assert len(last["kl_per_unit"]) == 2
+    assert max(last["kl_per_unit"]) < 0.05
+
+
+def test_texts_that_repeat_themselves_are_told(tmp_path, monkeypatch, caplog):
+    from zoo.models.rnn import RNN
+
+    monkeypatch.setattr(diagnostics, "WARM_UP", 0)
+    original = RNN.sample
+    monkeypatch.setattr(RNN, "sample", lambda self, noise: 0 * original(self, noise))
+    run = zoo.train("rnn", preset="tiny_text", runs=tmp_path)
+    assert "texts" in names(run)
+    assert lines(run)[-1]["distinct_text"] < 0.1
+    assert any("they repeat themselves" in message for message in told(caplog))
+
+
+def test_a_healthy_run_has_no_warnings(tmp_path, caplog):
+    healthy = {"code_size": 8, "encoder_units": [128], "decoder_units": [128], "learning_rate": 3e-3}
+    run = zoo.train("vae", preset="tiny", settings=healthy, epochs=4, runs=tmp_path)
+    assert run.record["warnings"] == []
+    assert told(caplog) == []
+    last = lines(run)[-1]
+    assert last["classes_covered"] >= 8
+    assert last["sample_recall"] > 0.1
+    assert last["active_units"] >= 4
+    assert "warnings" not in last
+
+
+class StopAt(training.Quiet):
+    """Sends a signal to this process at a step."""
+
+    def __init__(self, step: int) -> None:
+        self.at = step
+
+    def step(self, step, logs):
+        if step == self.at:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_a_resumed_run_warns_as_an_unbroken_one(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(diagnostics, "LEARNING", {})
+    draw_images_of(monkeypatch, [4], until=2 * EPOCH)
+    whole = zoo.train("gan", preset="tiny", epochs=3, runs=tmp_path / "whole")
+    first = told(caplog)
+    caplog.clear()
+    options = {"preset": "tiny", "epochs": 3, "runs": tmp_path / "stopped"}
+    for step in (30, 100, 2 * EPOCH + 5):
+        with pytest.raises(callbacks.Stopped):
+            zoo.train("gan", progress=StopAt(step), **options)
+    (run,) = all_runs(tmp_path / "stopped")
+    assert [each["over"] for each in run.record["warnings"]] == [None] * len(first)
+    zoo.train("gan", **options)
+    assert told(caplog) == first
+    assert run.record["warnings"] == whole.record["warnings"]
+    assert [each["over"] for each in run.record["warnings"]] == [3] * len(first) != []
+    assert (run.path / "metrics.jsonl").read_text() == (whole.path / "metrics.jsonl").read_text()
+
+
+def test_a_log_that_is_cut_back_loses_what_was_said_later(tmp_path):
+    run = Run(tmp_path)
+    log = callbacks.Log(run, 0)
+    for step in (10, 20):
+        log.write("diagnostics", step, step // 10, {"kl_per_unit": [0.5, math.inf]}, ["it is bad"])
+    log.close()
+    callbacks.Log(run, 10).close()
+    (line,) = lines(run)
+    assert line == {
+        "kind": "diagnostics", "step": 10, "epoch": 1, "kl_per_unit": [0.5, None], "warnings": ["it is bad"],
+    }  # fmt: skip
+
+
+def test_without_a_classifier_of_the_data_pixels_are_compared(tmp_path, monkeypatch):
+    monkeypatch.setattr(diagnostics.extractors, "own", lambda *_: None)
+    run = zoo.train("gan", preset="tiny", steps=2, runs=tmp_path)
+    (line,) = lines(run)
+    assert "sample_spread" in line
+    assert "sample_recall" not in line
+
+
+def test_a_classifier_that_cannot_be_read_does_not_stop_a_run(tmp_path, monkeypatch, caplog):
+    def broken(*_):
+        raise zoo.errors.ZooError("runs/vit-001 is damaged.")
+
+    monkeypatch.setattr(diagnostics.extractors, "own", broken)
+    run = zoo.train("gan", preset="tiny", steps=2, runs=tmp_path)
+    assert run.status == "finished"
+    assert "runs/vit-001 is damaged. Samples are compared with the data by their pixels alone." in caplog.text
+
+
+@pytest.mark.parametrize("drawn", ["black and white", "shades"])
+def test_black_and_white_samples_are_compared_with_black_and_white_data(monkeypatch, tmp_path, drawn):
+    """Of two models of two levels, one that draws them, and one that draws their probabilities."""
+    monkeypatch.setattr(diagnostics.extractors, "own", lambda *_: None)
+    found = []
+    monkeypatch.setattr(diagnostics.diversity, "Reference", lambda real, *_: found.append(np.unique(real)))
+    plan = training.plan("vae", preset="tiny")
+    samples = np.random.default_rng(0).random((64, 8, 8, 1)).astype(np.float32)
+    watch = diagnostics.Pictures(None, plan.train, 0, tmp_path)
+    watch.compared(training.build(plan), samples.round() if drawn == "black and white" else samples)
+    assert [len(values) for values in found] == [2 if drawn == "black and white" else 16]
+
+
+def test_the_norm_of_a_gradient_is_that_of_the_unscaled_loss():
+    norms = []
+    for precision in ("float32", "mixed_float16"):
+        plan = training.plan("vae", preset="tiny", precision=precision)
+        with training.policy(precision):
+            model = training.build(plan)
+            norms.append(float(model.train_step(next(iter(plan.batches(1))))["elbo_gradient_norm"]))
+    assert norms[1] == pytest.approx(norms[0], rel=0.02)
+
+
+def test_a_step_that_half_precision_leaves_out_is_no_divergence(tmp_path, monkeypatch):
+    """The first scale is far too large for the gradient: it is not finite, and the next scale is smaller."""
+
+    class Large(keras.optimizers.LossScaleOptimizer):
+        def __init__(self, inner):
+            super().__init__(inner, initial_scale=2.0**120)
+
+    monkeypatch.setattr(keras.optimizers, "LossScaleOptimizer", Large)
+    run = zoo.train("vae", preset="tiny", steps=3, precision="mixed_float16", runs=tmp_path)
+    assert run.status == "finished"
+    trained = json.loads((run.path / "metrics.jsonl").read_text().splitlines()[0])
+    assert math.isfinite(trained["negative_elbo"])
+    assert "elbo_gradient_norm" not in trained
