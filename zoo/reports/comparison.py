@@ -100,7 +100,7 @@ def entry(
         try:
             pieces = follow(model.iter_samples(seeds, **conditions), len(seeds), f"sampling {title}")
         except UsageError as error:  # it draws nothing without a prompt
-            without = str(error)
+            without = f"{error} (--prompt)" if "prompt" in model.conditions else str(error)
         else:
             samples = shown(model, np.concatenate([*pieces]), seeds)
             seconds = timed(model, **conditions)

@@ -54,7 +54,8 @@ def plot(lines: Sequence[Line], title: str) -> Markup:
         share = np.clip((value - low) / (high - low), -0.5, 1.5)
         return float(HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * share)
 
-    inside = f"{WIDTH - LEFT - RIGHT} {HEIGHT - TOP - BOTTOM}".split()
+    # A little wider than the frame, for a dot on its edge.
+    left, width, height = LEFT - 4, WIDTH - LEFT - RIGHT + 8, HEIGHT - TOP - BOTTOM
     parts = [
         Markup('<svg class="plot" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(
             WIDTH, HEIGHT, _told(lines, title)
@@ -77,7 +78,7 @@ def plot(lines: Sequence[Line], title: str) -> Markup:
     # A nested drawing cuts off what is outside of it, and needs no name that is unique in the page.
     parts.append(
         Markup('<svg x="{}" y="{}" width="{}" height="{}" viewBox="{} {} {} {}">').format(
-            LEFT, TOP, *inside, LEFT, TOP, *inside
+            left, TOP, width, height, left, TOP, width, height
         )
     )
     for line in lines:
