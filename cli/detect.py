@@ -149,7 +149,7 @@ def command(
         columns = (scored(each, data, seed or 0, importance_samples or 50) for each in models)
         return [np.array(found["log_prob"]) for found in columns]
 
-    detector = anomaly.fit(method, *likelihoods(normal), false_alarms=false_alarms)
+    detector = anomaly.fit(method, false_alarms, *likelihoods(normal))
     scores = [detector.scores(*likelihoods(data)) for data in sets]
     flags = [detector.flags(each) for each in scores]
     if path is None and not as_json:
@@ -178,9 +178,9 @@ def command(
         output.write_json({**document, "examples": examples})
         return
     _tell(document)
-    for each in (picture if loaded.takes == "image" else None, path):
-        if each is not None:
-            click.echo(each)
+    for written_to in (picture if loaded.takes == "image" else None, path):
+        if written_to is not None:
+            click.echo(written_to)
 
 
 def normal_data(model: LoadedModel, spec: str | None, source: dict[str, Any]) -> Data:
@@ -264,7 +264,7 @@ def report(
     if len(sets) == 1:
         return found
     receipt = {**receipt, "against": _receipt(sets[1]), "resamples": anomaly.RESAMPLES}
-    measured = anomaly.separation(*scores)
+    measured = anomaly.separation(scores[0], scores[1])
     for name, each in (("false_alarm_rate", flags[0]), ("detection_rate", flags[1])):
         measured[name] = _share(each)
     better = {"false_alarm_rate": "lower"}

@@ -213,7 +213,9 @@ def _draw(data: Data, nats: list[float], flags: list[bool] | None, path: Any) ->
 
     order = np.argsort(nats)
     shown = order[np.linspace(0, len(order) - 1, min(64, len(order))).round().astype(int)]
-    images = np.asarray(data.fields["image"][np.sort(shown)], np.float32)[np.argsort(np.argsort(shown))]
+    images: np.ndarray = np.asarray(data.fields["image"][np.sort(shown)], np.float32)[
+        np.argsort(np.argsort(shown))
+    ]
     images = images / ((data.info.levels or 256) - 1)
     if flags is None:
         picture = pictures.grid(images)

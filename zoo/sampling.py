@@ -161,7 +161,8 @@ class LoadedModel:
         if isinstance(found, list):
             return tuple(Part(**each) for each in found)
         # SavedModels of before cards had it: the model's own file says the family of all but the class.
-        family = registry.card(self.name).get("prior", "other") if self.name in registry.names() else "other"
+        known = registry.card(self.name) if self.name in registry.names() else {}
+        family: latents.Family = known.get("prior", "other")
         classes = self.card.get("config", {}).get("classes") or 0
         parts = (Part(family, size - classes), Part("one_hot", classes))
         return tuple(part for part in parts if part.size)

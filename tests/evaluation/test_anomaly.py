@@ -16,9 +16,7 @@ def test_false_alarms_are_as_rare_as_was_asked_for(false_alarms):
     """Of 20 exchangeable scores the first 19 fit the threshold, and the last is judged; many times."""
     rng = np.random.default_rng(0)
     log_prob = rng.normal(-80.0, 20.0, (20_000, 20))
-    flagged = [
-        bool(fit("likelihood", row[:19], false_alarms=false_alarms).flags(-row[19:])[0]) for row in log_prob
-    ]
+    flagged = [bool(fit("likelihood", false_alarms, row[:19]).flags(-row[19:])[0]) for row in log_prob]
     expected = np.floor(false_alarms * 20 + 1e-9) / 20  # of 19 thresholds there are 20 places to lie in
     assert expected <= false_alarms
     assert np.mean(flagged) == pytest.approx(expected, abs=4 * np.sqrt(expected / 20_000))
@@ -27,7 +25,7 @@ def test_false_alarms_are_as_rare_as_was_asked_for(false_alarms):
 @given(st.integers(0, 2**32 - 1), st.integers(20, 200), st.floats(0.05, 0.95))
 def test_no_more_of_the_normal_examples_lie_above_the_threshold_than_asked(seed, n, false_alarms):
     log_prob = np.random.default_rng(seed).integers(0, 9, n).astype(float)  # with ties
-    detector = fit("likelihood", log_prob, false_alarms=false_alarms)
+    detector = fit("likelihood", false_alarms, log_prob)
     above = detector.flags(detector.scores(log_prob)).sum()
     assert above < false_alarms * (n + 1)
 
@@ -36,15 +34,15 @@ def test_no_more_of_the_normal_examples_lie_above_the_threshold_than_asked(seed,
 def test_a_fitted_detector_flags_about_its_share(method):
     rng = np.random.default_rng(1)
     log_prob, background = rng.normal(size=(2, 2, 4000))
-    detector = fit(method, log_prob[0], background[0], 0.1)
+    detector = fit(method, 0.1, log_prob[0], background[0])
     rate = detector.flags(detector.scores(log_prob[1], background[1])).mean()
     assert rate == pytest.approx(0.1, abs=0.025)
 
 
 def test_so_few_examples_tell_no_small_share():
     with pytest.raises(UsageError, match="it takes 99 or more"):
-        fit("likelihood", np.zeros(98), false_alarms=0.01)
-    fit("likelihood", np.zeros(99), false_alarms=0.01)
+        fit("likelihood", 0.01, np.zeros(98))
+    fit("likelihood", 0.01, np.zeros(99))
 
 
 def test_the_least_likely_are_the_most_anomalous():
@@ -53,7 +51,7 @@ def test_the_least_likely_are_the_most_anomalous():
 
 def test_typicality_is_symmetric():
     """Too likely is as odd as too unlikely."""
-    detector = fit("typicality", np.linspace(-100.0, -80.0, 41), false_alarms=0.1)
+    detector = fit("typicality", 0.1, np.linspace(-100.0, -80.0, 41))
     assert detector.normal_mean == pytest.approx(-90.0)
     scores = detector.scores(np.array([-97.0, -83.0, -90.0, 0.0, -180.0]))
     np.testing.assert_allclose(scores, [7.0, 7.0, 0.0, 90.0, 90.0])

@@ -73,10 +73,7 @@ class Detector:
 
 
 def fit(
-    method: Method,
-    log_prob: np.ndarray,
-    background: np.ndarray | None = None,
-    false_alarms: float = 0.05,
+    method: Method, false_alarms: float, log_prob: np.ndarray, background: np.ndarray | None = None
 ) -> Detector:
     """A detector from normal examples that the model was not trained on.
 
@@ -86,8 +83,8 @@ def fit(
 
     Args:
         method: one of `METHODS`.
-        log_prob, background: of the normal examples, as for `Detector.scores`.
         false_alarms: the share of normal examples that may be flagged, between 0 and 1.
+        log_prob, background: of the normal examples, as for `Detector.scores`.
 
     Raises:
         UsageError: too few examples for so small a share.

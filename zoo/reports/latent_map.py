@@ -70,23 +70,28 @@ def latent_map(
     size = float(np.clip(16_000 / len(points), 2, 24))
     classes = [] if label is None else np.unique(label).tolist()
     if label is None or len(classes) > MOST:
-        axes.scatter(*points.T, s=size, color=PLAIN, alpha=0.7, linewidths=0)
+        axes.scatter(points[:, 0], points[:, 1], s=size, color=PLAIN, alpha=0.7, linewidths=0)
     else:
         palette = matplotlib.colormaps["tab10" if len(classes) <= 10 else "tab20"].colors  # type: ignore[attr-defined]
         # In the order of the data: points of a class that is drawn last would hide the others.
         of_class = {each: UNLABELLED if each < 0 else palette[index] for index, each in enumerate(classes)}
         axes.scatter(
-            *points.T, s=size, c=[of_class[each] for each in label.tolist()], alpha=0.7, linewidths=0
+            points[:, 0],
+            points[:, 1],
+            s=size,
+            c=[of_class[each] for each in label.tolist()],
+            alpha=0.7,
+            linewidths=0,
         )
         for each in classes:
             name = "no label" if each < 0 else class_names[each] if class_names else str(each)
             axes.scatter([], [], s=20, color=of_class[each], label=name, linewidths=0)
         axes.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
-    for index, set_name in enumerate((axes.set_xlabel, axes.set_ylabel)):
-        if explained is None:
-            set_name(f"unit {index} of the code", fontsize=8)
-        else:
-            set_name(f"component {index + 1}: {explained[index]:.1%} of the variance", fontsize=8)
+    names = [f"unit {index} of the code" for index in range(2)]
+    if explained is not None:
+        names = [f"component {index + 1}: {explained[index]:.1%} of the variance" for index in range(2)]
+    axes.set_xlabel(names[0], fontsize=8)
+    axes.set_ylabel(names[1], fontsize=8)
     axes.set_aspect("equal", adjustable="datalim")
     axes.tick_params(labelsize=7)
     axes.grid(color="#e6e6e6", linewidth=0.6)
