@@ -90,6 +90,8 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 200},
             }
         },
+        "expect": "not measured yet",
+    },
     "mnist": {
         "config": {"hidden_units": 300, "components": 5},
         "dataset": "mnist",
@@ -101,8 +103,6 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 500},
             }
         },
-        "expect": "not measured yet",
-    },
         "expect": "not measured yet",
     },
 }
