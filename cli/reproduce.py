@@ -18,6 +18,7 @@ from zoo.cli.command import (
     runs_option,
 )
 from zoo.errors import UsageError
+from zoo.plain import figures
 
 if typing.TYPE_CHECKING:
     from zoo.reports.reproductions import Published
@@ -103,8 +104,8 @@ def _write_table(found: list[dict[str, Any]]) -> None:
     def here(each: dict[str, Any]) -> str:
         if each["here"] is None:
             return "not yet measured"
-        error = each["standard_error"]
-        return f"{each['here']:.2f}" + (f" +- {error:.2g}" if error else "")
+        metric = {"value": each["here"], "standard_error": each["standard_error"]}
+        return " +- ".join(filter(None, figures(metric)))
 
     write_table(
         ["model", "preset", "paper", "here", "difference", "unit", "conditions", "measured by"],

@@ -38,6 +38,9 @@ def test_literals_agree_with_the_classes(name):
     assert sorted(card["capabilities"]) == sorted(verbs)
     for preset in registry.presets(name).values():
         config = configure(model_class.config_class(), preset["config"])
+        assert vars(config) == vars(
+            configure(model_class.config_class(), registry.defaults(name) | preset["config"])
+        )
         assert dataclasses.is_dataclass(config)
         assert ("epochs" in preset) != ("steps" in preset)
         assert preset["expect"]

@@ -7,11 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from matplotlib.axes import Axes
 from PIL import Image
 
 from zoo.errors import ZooError
-from zoo.reports.curves import curves, read
+from zoo.reports.curves import curves, read, together
 from zoo.reports.pictures import BACKGROUND, LARGEST, gif, grid, picture, pixels, stacks, write_picture
 from zoo.reports.texts import pages
 
@@ -85,9 +84,7 @@ def test_curves(tmp_path):
     assert {(0x44, 0x77, 0xAA), (0xCC, 0x33, 0x11)} <= colors
 
 
-def test_what_belongs_together_shares_a_panel(tmp_path, monkeypatch):
-    titles = []
-    monkeypatch.setattr(Axes, "set_title", lambda self, title, **_: titles.append((title, len(self.lines))))
+def test_what_belongs_together_shares_a_panel(tmp_path):
     line = {"kind": "train", "step": 1, "epoch": 1}
     line |= {
         "b_gradient_norm": 1.0,
@@ -97,8 +94,11 @@ def test_what_belongs_together_shares_a_panel(tmp_path, monkeypatch):
         "warnings": ["x"],
     }
     (tmp_path / "metrics.jsonl").write_text(json.dumps(line) + "\n")
-    curves(tmp_path / "metrics.jsonl", tmp_path / "curves.png")
-    assert titles == [("loss", 1), ("gradient norm", 2)]
+    panels = together(read(tmp_path / "metrics.jsonl"))
+    assert [*panels.items()] == [
+        ("loss", ["loss"]),
+        ("gradient_norm", ["b_gradient_norm", "a_gradient_norm"]),  # what they are of stands first
+    ]
 
 
 def test_nothing_to_draw_is_an_error(tmp_path):

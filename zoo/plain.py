@@ -21,6 +21,28 @@ def plain(value: Any) -> Any:
     return str(value) if isinstance(value, os.PathLike) else value
 
 
+def figures(metric: Mapping[str, Any]) -> tuple[str, str]:
+    """A measured value and its error as text: the error to two digits, the value to the same place.
+
+    Args:
+        metric: `value`, `standard_error`; of several models `standard_deviation`, which is told instead.
+
+    Returns:
+        The value, four significant digits of it where no error is known, whole where it is large or counted,
+        `not finite` where it is none; and the error, empty where none is known.
+    """
+    value = metric["value"]
+    error = metric.get("standard_deviation", metric.get("standard_error"))
+    if value is None or not math.isfinite(value):
+        return "not finite", ""
+    if isinstance(value, int):
+        return f"{value:,}", ""
+    if not error or not math.isfinite(error):
+        return (f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"), ""
+    places = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:,.{places}f}", f"{error:,.{places}f}"
+
+
 def table(specs: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
     """Tensor name -> {dtype, shape} of a `tf.TensorSpec` or tensor; None in a shape is the batch."""
     return {name: {"dtype": spec.dtype.name, "shape": spec.shape.as_list()} for name, spec in specs.items()}

@@ -22,6 +22,8 @@ if typing.TYPE_CHECKING:
     from zoo.base import GenerativeModel
 
 MODELS = Path(__file__).with_name("models")
+#: The settings of a preset that does not name them.
+UNSAID = {"averages": {}, "patience": None, "precision": "float32", "jit": False}
 SHIPPED = Path(str(importlib.resources.files("zoo.saved_models")))
 
 
@@ -38,6 +40,12 @@ def _literals(name: str) -> dict[str, Any]:
     tree = ast.parse((MODELS / f"{name}.py").read_text(encoding="utf-8"))
     found = {}
     for node in tree.body:
+        if isinstance(node, ast.ClassDef) and node.name == "Config":
+            found["Config"] = {
+                field.target.id: ast.literal_eval(field.value)
+                for field in node.body
+                if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value
+            }
         if not isinstance(node, ast.Assign) or not isinstance(node.targets[0], ast.Name):
             continue
         if node.targets[0].id in ("CARD", "PRESETS"):
@@ -61,6 +69,15 @@ def presets(name: str) -> dict[str, dict[str, Any]]:
         UsageError: there is no such model.
     """
     return _literals(name)["PRESETS"]
+
+
+def defaults(name: str) -> dict[str, Any]:
+    """The options of the model's `Config` with their values where a preset does not name them.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    return _literals(name)["Config"]
 
 
 def preset(name: str, which: str | None = None) -> tuple[str, dict[str, Any]]:

@@ -161,6 +161,7 @@ def plan(
         UsageError: something unknown or impossible was asked for.
     """
     preset, base = registry.preset(name, preset)
+    base = registry.UNSAID | base
     if epochs is not None and steps is not None:
         raise UsageError("Give --epochs or --steps, not both.")
     for option, value in (("--epochs", epochs), ("--steps", steps), ("--batch-size", batch_size)):
@@ -221,10 +222,10 @@ def plan(
             "batch_size": batch,
             "seed": seed,
             "optimizers": optimizers,
-            "averages": base.get("averages", {}),
-            "patience": base.get("patience"),
-            "precision": precision or base.get("precision", "float32"),
-            "jit": base.get("jit", False) if jit is None else jit,
+            "averages": base["averages"],
+            "patience": base["patience"],
+            "precision": precision or base["precision"],
+            "jit": base["jit"] if jit is None else jit,
             "init_from": None if init_from is None else str(init_from),
         },
         config=config,

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
 from zoo import registry
+from zoo.base import configure
 from zoo.errors import UsageError
+from zoo.models import nade
 from zoo.reports.reproductions import Published, chosen, described, finished_run, published, table
 from zoo.runs import Run
 
@@ -19,7 +23,7 @@ BITS = Published("pixelcnn", "paper", "log_prob_bits_per_dim", 3.14, "bits/dim",
         (NATS, -87.75, 0.23, "paper 88.33 nats, here 87.75 +- 0.23, difference -0.58 (fixed binarization)"),
         (NATS, -88.93, None, "paper 88.33 nats, here 88.93, difference +0.60 (fixed binarization)"),
         (NATS, None, None, "paper 88.33 nats, here not finite (fixed binarization)"),
-        (BITS, 3.2, 0.004, "paper 3.14 bits/dim, here 3.20 +- 0.004, difference +0.06 (256 levels)"),
+        (BITS, 3.2, 0.004, "paper 3.14 bits/dim, here 3.2000 +- 0.0040, difference +0.06 (256 levels)"),
     ],
 )  # fmt: skip
 def test_the_line(number, value, error, line):
@@ -45,9 +49,12 @@ def test_a_model_without_a_number_names_those_that_have_one():
 
 def test_only_the_preset_itself_stands_for_it(tmp_path):
     values = registry.presets("nade")["mnist"]
+    config = {**dataclasses.asdict(nade.Config()), **values["config"], "image_shape": [28, 28, 1]}
     record = {
-        "model": "nade", "preset": "mnist", "config": {**values["config"], "image_shape": [28, 28, 1]},
-        "dataset": {"spec": "npz:mine", "limit": None}, "optimizers": values["optimizers"], "init_from": None,
+        "model": "nade", "preset": "mnist", "config": config, "averages": {}, "precision": "float32",
+        "patience": values.get("patience"), "jit": values.get("jit", False),
+        "dataset": {"spec": "npz:mine", "limit": None, "image_size": None},
+        "optimizers": values["optimizers"], "init_from": None,
         "batch_size": values["batch_size"], "steps": 20_000, "epochs": float(values["epochs"]), "seed": 0,
         "status": "finished", "started": "2026-01-01",
         "result": {"log_prob": {"value": -88.0, "standard_error": 0.2}},
@@ -57,7 +64,12 @@ def test_only_the_preset_itself_stands_for_it(tmp_path):
         "shorter": {"epochs": 1.0},
         "smaller": {"config": {**record["config"], "hidden_units": 10}},
         "slower": {"optimizers": {"likelihood": {"name": "adam", "learning_rate": 0.1}}},
-        "few": {"dataset": {"spec": "npz:mine", "limit": 100}},
+        "few": {"dataset": {**record["dataset"], "limit": 100}},
+        "shrunk": {"dataset": {**record["dataset"], "image_size": 14}},
+        "set": {"config": {**config, "activation": "relu"}},  # which the preset leaves as it is
+        "averaged": {"averages": {"likelihood": 0.999}},
+        "patient": {"patience": 1000},
+        "rounded": {"precision": "mixed_bfloat16"},
         "helped": {"init_from": "shipped:nade"},
         "unmeasured": {"result": {}},
         "preset": {"preset": "digits"},
@@ -73,6 +85,24 @@ def test_only_the_preset_itself_stands_for_it(tmp_path):
     assert finished_run(NATS, tmp_path, None, 1) is None
     row = next(each for each in table(tmp_path) if (each["model"], each["preset"]) == ("nade", "mnist"))
     assert (row["here"], row["measured_by"]) == (88.0, str(tmp_path / "right"))
+
+
+@pytest.mark.parametrize("number", published(), ids=lambda each: f"{each.model}-{each.preset}")
+def test_a_run_of_the_preset_is_one_whatever_its_data_decided(number, tmp_path):
+    preset = registry.presets(number.model)[number.preset]
+    config_class = registry.model_class(number.model).config_class()
+    config = dataclasses.asdict(configure(config_class, preset["config"]))
+    decided = {"image_shape": [5, 5, 1]} | ({"classes": 7} if config.get("classes") else {})
+    settings = {key: preset.get(key, unsaid) for key, unsaid in registry.UNSAID.items()}
+    record = {
+        **settings, "model": number.model, "preset": number.preset, "config": config | decided, "seed": 0,
+        "dataset": {"spec": "npz:mine", "limit": None, "image_size": preset.get("image_size")},
+        "optimizers": preset["optimizers"], "batch_size": preset["batch_size"], "init_from": None,
+        "steps": preset.get("steps"), "epochs": preset.get("epochs"), "status": "finished",
+        "started": "2026-01-01", "result": {number.metric: {"value": 1.0, "standard_error": 0.1}},
+    }  # fmt: skip
+    Run(tmp_path / "one").update(**record)
+    assert finished_run(number, tmp_path) is not None
 
 
 def test_the_table_has_what_is_on_record_and_what_is_not_yet_measured(tmp_path):

@@ -14,6 +14,7 @@ import tensorflow as tf
 from zoo.base import Classifies, Describes, GenerativeModel
 from zoo.data import Data
 from zoo.evaluation.likelihood import Score
+from zoo.evaluation.receipts import of_data
 
 
 def scorer(model: GenerativeModel) -> Score:
@@ -72,13 +73,7 @@ def summary(scores: np.ndarray, model: GenerativeModel, data: Data) -> dict[str,
             kinds.append(("cross_entropy", nats.astype(np.float64), "nats", "lower"))
         for metric, values, unit, better in kinds:
             n = len(values)
-            receipt = {
-                "dataset": data.spec,
-                "split": data.split,
-                "n": n,
-                "fingerprint": data.info.fingerprint,
-                "seed": model.run_seed,
-            }
+            receipt = {**of_data(data, model.modality), "n": n, "seed": model.run_seed}
             metrics[metric] = {
                 "value": float(values.mean()) if n else None,
                 "standard_error": float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,

@@ -12,6 +12,7 @@ import tensorflow as tf
 from zoo.base import ConditionalLikelihood, ExactLikelihood, GenerativeModel, LikelihoodBound, Predicts
 from zoo.data import Data, in_order
 from zoo.evaluation.characters import in_context, per_character
+from zoo.evaluation.receipts import of_data, of_event
 from zoo.noise import StepNoise
 
 Score = Callable[..., tf.Tensor]
@@ -95,13 +96,11 @@ def summary(
 
 def receipt(model: GenerativeModel, data: Data) -> dict[str, Any]:
     """What a measure was made of."""
+    given_text = isinstance(model, ConditionalLikelihood)
     return {
-        "dataset": data.spec,
-        "split": data.split,
-        "n": len(data),
-        "fingerprint": data.info.fingerprint,
+        **of_data(data, model.modality),
         "seed": model.run_seed,
-        "levels": model.levels,
+        **of_event(vars(model.config), model.modality, model.levels, given_text),
     }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,12 +62,7 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     panels = read(metrics)
     if not panels:
         raise ZooError(f"{metrics} holds no numbers to draw.")
-    titles: dict[str, list[str]] = {}
-    for quantity in panels:
-        titles.setdefault(next(filter(quantity.endswith, TOGETHER), quantity), []).append(quantity)
-    titles = dict(
-        sorted(titles.items(), key=lambda each: "gradient" in each[0])
-    )  # what they are of stands first
+    titles = together(panels)
     columns = 2 if len(titles) in (2, 4) else min(len(titles), 3)
     rows = math.ceil(len(titles) / columns)
     figure = Figure(figsize=(3.6 * columns, 2.5 * rows), dpi=110, layout="constrained")
@@ -100,6 +96,14 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     with replacing(out) as temporary:
         figure.savefig(temporary, format="png")
     return Path(out)
+
+
+def together(quantities: Iterable[str]) -> dict[str, list[str]]:
+    """The quantities of each panel, by its title: those that end alike in one; gradients come last."""
+    titles: dict[str, list[str]] = {}
+    for quantity in quantities:
+        titles.setdefault(next(filter(quantity.endswith, TOGETHER), quantity), []).append(quantity)
+    return dict(sorted(titles.items(), key=lambda each: "gradient" in each[0]))
 
 
 def limits(values: list[float]) -> tuple[float, float]:

@@ -22,7 +22,16 @@ from typing import Any
 
 from zoo import registry
 from zoo.errors import UsageError, nearest
+from zoo.plain import figures, plain
 from zoo.runs import Run, all_runs
+
+#: The settings of a run beside its data, its length and its seed.
+SETTINGS = ("optimizers", "batch_size", *registry.UNSAID)
+#: Options of a model that its data decides.
+DECIDED = {"image_shape", "features", "vocabulary", "length"}
+DECIDED |= {f"{side}_{what}" for side in ("source", "target") for what in ("vocabulary", "length")}
+#: Options that are switched on by any number; the data decides which.
+COUNTED = {"classes", "attributes"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,8 +69,9 @@ class Published:
         paper = f"paper {self.told(self.value)} {self.unit}"
         if metric["value"] is None or not math.isfinite(metric["value"]):
             return f"{paper}, here not finite ({self.conditions})"
-        error = metric.get("standard_error")
-        here = self.told(metric["value"]) + (f" +- {error:.2g}" if error else "")
+        here = " +- ".join(
+            filter(None, figures({**metric, "value": self.lower_is_better(float(metric["value"]))}))
+        )
         difference = self.lower_is_better(metric["value"]) - self.lower_is_better(self.value)
         return f"{paper}, here {here}, difference {difference:+.2f} ({self.conditions})"
 
@@ -121,6 +131,7 @@ def finished_run(
         dataset: what it was trained on, as it was named; anything, if None.
         seed: of the run; any, if None.
     """
+    settings = preset_settings(number.model, number.preset)
     values = registry.presets(number.model)[number.preset]
     for run in all_runs(runs, number.model):
         record = run.record
@@ -131,15 +142,40 @@ def finished_run(
             and dataset in (None, record["dataset"]["spec"])
             and seed in (None, record["seed"])
             and record["dataset"]["limit"] is None
-            and record["init_from"] is None
-            and record["optimizers"] == values["optimizers"]
-            and record["batch_size"] == values["batch_size"]
-            and all(record["config"].get(key) == value for key, value in values["config"].items())
+            and record["dataset"].get("image_size") == _image_size(values, record["dataset"]["spec"])
+            and record_settings(record) == settings
             and (record["steps"] == values.get("steps") or record["epochs"] == values.get("epochs"))
         )
         if same:
             return run
     return None
+
+
+def preset_settings(model: str, preset: str) -> dict[str, Any]:
+    """What a run has to be told to be the preset itself: plain values, without what its data decides."""
+    values = registry.UNSAID | registry.presets(model)[preset]
+    config = registry.defaults(model) | values["config"]
+    told = {key: values[key] for key in SETTINGS}
+    return plain({**told, "init_from": None, "config": _chosen_options(config)})  # type: ignore[no-any-return]
+
+
+def record_settings(record: Mapping[str, Any]) -> dict[str, Any]:
+    """The same of a run, as its record has it."""
+    told = {key: record.get(key) for key in (*SETTINGS, "init_from")}
+    return plain({**told, "config": _chosen_options(record["config"])})  # type: ignore[no-any-return]
+
+
+def _chosen_options(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of a model that are chosen; of labels and attributes whether it is given any."""
+    return {
+        key: bool(value) if key in COUNTED else value for key, value in config.items() if key not in DECIDED
+    }
+
+
+def _image_size(values: Mapping[str, Any], spec: str) -> int | None:
+    """The size to which the images are resized where the run is not told another."""
+    size: int | None = values.get("image_size", 28 if spec.startswith("folder:") else None)
+    return size
 
 
 def table(runs: Path) -> list[dict[str, Any]]:
