@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 
 import click
 
 from zoo.cli.command import Command, data_dir_option, data_option, name_argument, out_options, runs_option
 from zoo.errors import UsageError
+
+log = logging.getLogger("gmzoo")
 
 
 @click.command("compare", cls=Command)
@@ -82,13 +85,24 @@ def command(
 
     options: dict[str, Any] = {"data_dir": data_dir, "runs": runs_dir, "memory": {}, "follow": follow}
     options |= {} if samples is None else {"samples": samples}
+    measured: dict[str, Any] = {}
+    unmeasured: dict[str, str] = {}
+    for title, model in loaded.items() if evaluate else ():
+        try:
+            measured[title] = measure(model, data, **options)
+        except UsageError as error:  # the others can be compared all the same
+            unmeasured[title] = str(error)
+            log.warning("%s cannot be measured: %s", title, error)
+    if evaluate and not measured:
+        raise UsageError(next(iter(unmeasured.values())))
     entries = [
         comparison.entry(
             title,
             model,
             chosen,
             prompt=prompt,
-            measured=measure(model, data, **options) if evaluate else {},
+            measured=measured.get(title),
+            unmeasured=unmeasured.get(title, ""),
             follow=follow,
         )
         for title, model in loaded.items()

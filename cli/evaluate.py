@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +9,8 @@ from typing import Any
 import click
 
 from zoo.cli.command import Command, data_options, json_option, model_options, out_options, split_option
-from zoo.errors import UsageError
+from zoo.errors import UsageError, ZooError
+from zoo.plain import figures
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -151,6 +151,7 @@ def command(
 def show(metrics: Mapping[str, Mapping[str, Any]], models: int) -> None:
     """Prints a table, and below it what the figures are made of."""
     from zoo.cli.output import write_table
+    from zoo.evaluation.metrics import made_of
 
     if not metrics:
         click.echo("Nothing here can be measured.")
@@ -166,35 +167,6 @@ def show(metrics: Mapping[str, Mapping[str, Any]], models: int) -> None:
     click.echo()
     for name, text in made_of([each["receipt"] for each in metrics.values()], models):
         click.echo(f"{name:<10}{text}")
-
-
-def figures(metric: Mapping[str, Any]) -> tuple[str, str]:
-    """A value and its error, of several models its deviation, with as many decimals as the error deserves."""
-    value = metric["value"]
-    error = metric.get("standard_deviation", metric["standard_error"])
-    if value is None:
-        return "-", ""
-    if isinstance(value, int):
-        return f"{value:,}", ""
-    if not error or not math.isfinite(error) or not math.isfinite(value):
-        return f"{value:.4g}" if abs(value) < 1e4 else f"{value:,.0f}", ""
-    decimals = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:.{decimals}f}", f"{error:.{decimals}f}"
-
-
-def made_of(receipts: Sequence[Mapping[str, Any]], models: int) -> list[tuple[str, str]]:
-    """What all figures are made of, as far as they agree."""
-    drawn = next((each for each in receipts if each.get("samples")), {})
-    seen = next((each for each in receipts if "extractor" in each), {})
-    lines = [("examples", f"{receipts[0]['n']:,} of {receipts[0]['dataset']}, split {receipts[0]['split']}")]
-    if models > 1:
-        lines.append(("models", f"{models}: means over them"))
-    if drawn:
-        lines.append(("samples", f"{drawn['samples']:,}, from seed {drawn['seed']} on"))
-    if seen:
-        resized = "" if seen["resizer"] == "none" else f", images resized: {seen['resizer']}"
-        lines.append(("features", f"{seen['extractor']} (weights {seen['extractor_hash']}){resized}"))
-    return lines
 
 
 def draw_nearest(model: LoadedModel, metrics: Metrics, path: Path, **options: Any) -> None:
@@ -228,6 +200,6 @@ def draw_nearest(model: LoadedModel, metrics: Metrics, path: Path, **options: An
         limit=model.card["dataset"].get("limit"),
         **options,
     )
-    nearest = receipt["nearest"]
+    nearest = receipt["found"]["nearest"]
     seen = rows(train, np.array([each["train_index"] for each in nearest]))["image"]
     pictures.write_picture(pictures.stacks(model.sample([each["seed"] for each in nearest]), seen), path)

@@ -21,7 +21,8 @@ from pathlib import Path
 from typing import Any
 
 from zoo import registry
-from zoo.cli.evaluate import figures, made_of
+from zoo.evaluation.metrics import made_of
+from zoo.plain import figures
 
 PAGES = Path(__file__).parent / "models"
 BLOCK = re.compile(r"(<!-- evaluated: ([\w-]+) -->\n).*?(<!-- end -->)", re.DOTALL)

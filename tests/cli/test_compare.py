@@ -7,8 +7,17 @@ import re
 import pytest
 
 from zoo import registry
+from zoo.errors import UsageError
+from zoo.evaluation import evaluate
+from zoo.reports import comparison
 
 pytestmark = pytest.mark.xdist_group("cli")
+
+
+@pytest.fixture(autouse=True)
+def timed_once(monkeypatch):
+    """What a sample costs is of no interest here: one timing of each model is enough."""
+    monkeypatch.setattr(comparison, "TIMING_SECONDS", 0.0)
 
 
 def test_models_stand_side_by_side(trained, tmp_path):
@@ -37,6 +46,31 @@ def test_they_can_be_measured_now(trained, tmp_path):
         assert f'scope="row">{measure}<' in html
     assert "are few" in html  # and the page says that they rest on little
     assert "extractor" in html
+
+
+def test_one_that_cannot_be_measured_is_told_and_the_others_are_compared(trained, tmp_path, monkeypatch):
+    measure = evaluate.evaluate
+
+    def of_all_but_nade(model, *words, **options):
+        if model.name == "nade":
+            raise UsageError("its data is gone.")
+        return measure(model, *words, **options)
+
+    monkeypatch.setattr(evaluate, "evaluate", of_all_but_nade)
+    done = trained("compare", "dcgan", "nade", "--evaluate", "--samples", 70)
+    assert done.code == 0, done.err
+    assert "nade cannot be measured: its data is gone." in done.err
+    html = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "nade was not measured now: its data is gone." in html
+    assert 'scope="row">FID<' in html
+    assert "Exact, digits, test split" in html  # what its card holds is there all the same
+
+
+def test_data_that_fits_no_model_is_wrong_use(trained, tmp_path):
+    done = trained("compare", "dcgan", "nade", "--evaluate", "--data", "npz:none.npz")
+    assert done.code == 2
+    assert "none.npz" in done.err
+    assert not (tmp_path / "report.html").exists()
 
 
 def test_a_finished_run_is_told_beside_the_paper(trained, workshop, monkeypatch):

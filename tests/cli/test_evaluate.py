@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from zoo.cli.evaluate import command, figures
+from zoo.cli.evaluate import command
 from zoo.errors import ZooError
 from zoo.evaluation import extractors
 
@@ -152,23 +152,6 @@ def test_wrong_use(trained, words, said):
     assert (done.code, done.out) == (2, "")
     assert said in done.err
     assert len([line for line in done.err.splitlines() if line.startswith("Error")]) == 1
-
-
-@pytest.mark.parametrize(
-    ("value", "error", "shown"),
-    [
-        (-16.139033, 0.348, ("-16.14", "0.35")),
-        (0.0123456, 0.00021, ("0.01235", "0.00021")),
-        (5.9622145, None, ("5.962", "")),
-        (12345.6, 234.5, ("12346", "234")),
-        (10, None, ("10", "")),
-        (None, None, ("-", "")),
-        (float("-inf"), None, ("-inf", "")),
-        (1.0, 0.0, ("1", "")),
-    ],
-)
-def test_as_many_decimals_as_the_error_deserves(value, error, shown):
-    assert figures({"value": value, "standard_error": error}) == shown
 
 
 def test_weights_that_are_none(monkeypatch, tmp_path):

@@ -14,7 +14,8 @@ from zoo.errors import UsageError
 from zoo.evaluation import extractors, subject, summaries
 from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
-from zoo.evaluation.metrics import over_models
+from zoo.evaluation.metrics import made_of, over_models
+from zoo.reports.measures import Receipts, measures_tables
 
 COLOURS = ("red", "green", "blue")
 SHADES = ("dark", "light")
@@ -145,7 +146,7 @@ def test_an_honest_painter():
     assert abs(value["kid"]) < 3 * found["kid"]["standard_error"]
     assert min(value["precision"], value["recall"], value["coverage"]) > 0.8
     assert value["density"] == pytest.approx(1.0, abs=0.15)
-    assert abs(found["nearer_than_held_out"]["receipt"]["z"]) < 3
+    assert abs(found["nearer_than_held_out"]["receipt"]["found"]["z"]) < 3
     assert (value["modes"], value["inception_score"]) == (3, pytest.approx(3.0, abs=0.1))
     assert value["class_entropy"] == pytest.approx(np.log(3), abs=0.01)
     assert value["class_distance"] < 0.06
@@ -168,12 +169,12 @@ def test_a_copying_painter_is_found_out():
     found = evaluate(Painter("copying"), samples=600, seed=5, metrics=["copies", "recall"])
     assert found["recall"]["value"] > 0.8  # nothing else looks wrong with it
     assert found["nearer_than_held_out"]["value"] > 0.99
-    assert found["nearer_than_held_out"]["receipt"]["z"] > 20
+    assert found["nearer_than_held_out"]["receipt"]["found"]["z"] > 20
     assert found["train_distance"]["value"] == pytest.approx(0.0, abs=1e-6)
-    for each in found["train_distance"]["receipt"]["nearest"]:
+    for each in found["train_distance"]["receipt"]["found"]["nearest"]:
         assert each["train_index"] == each["seed"] % SIZES["train"]
         assert each["distance"] == 0.0
-    assert found["train_distance"]["receipt"]["held_out"] > 0.01
+    assert found["train_distance"]["receipt"]["found"]["held_out"] > 0.01
 
 
 def test_copies_are_not_looked_for_with_data_that_was_seen():
@@ -186,7 +187,7 @@ def test_copies_are_not_looked_for_with_data_that_was_seen():
 def test_labels(way, expected):
     found = evaluate(Painter(way, ("label",)), samples=600, metrics=["label_accuracy"])
     assert found["label_accuracy"]["value"] == pytest.approx(expected, abs=0.06)
-    assert found["label_accuracy"]["receipt"]["oracle_accuracy"] == 1.0
+    assert found["label_accuracy"]["receipt"]["found"]["oracle_accuracy"] == 1.0
 
 
 @pytest.mark.parametrize(("way", "colour", "shade"), [("honest", 1.0, 1.0), ("deaf", 1 / 3, 1 / 2)])

@@ -8,7 +8,8 @@ import re
 
 import numpy as np
 
-from zoo.reports.comparison import expected_time, newest, notes, run_of, told, write_comparison
+from zoo.evaluation.metrics import newest
+from zoo.reports.comparison import expected_time, notes, run_of, told, write_comparison
 
 
 def test_all_of_it_is_there_and_nothing_is_asked_of_anybody(entries, tmp_path):

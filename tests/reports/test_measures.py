@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from zoo import registry
+from zoo.exporting import CARD_FILE
+from zoo.reports import measures
 from zoo.reports.measures import Receipts, label, likelihood_tables, measures_tables, of_one, surely_best
 
 
@@ -45,6 +50,9 @@ def test_exact_ones_and_bounds_stand_apart_and_only_exact_ones_are_ranked():
         {"split": "train"},
         {"n": 100},
         {"fingerprint": "x"},
+        {"shape": [4, 4, 1]},
+        {"vocabulary": 90},
+        {"given": "caption"},
     ],
 )
 def test_other_data_or_levels_are_another_table(other):
@@ -86,6 +94,41 @@ def test_best_is_only_what_is_surely_so(a, b, best):
     assert surely_best({"a": a, "b": b}) == best
 
 
+@pytest.mark.parametrize(
+    ("figures", "best"),
+    [
+        ([metric(12.0), metric(11.0), metric(10.0)], 0),
+        ([metric(10.0), metric(11.0), metric(12.0)], 2),
+        ([metric(12.0), metric(11.0), metric(10.0, 5.0)], None),  # the third may well be above both
+        ([metric(12.0), metric(11.0), metric(10.0, None)], None),
+        ([metric(12.0), metric(11.0), metric(None, None)], None),
+        ([metric(12.0), metric(11.95), metric(10.0)], None),
+    ],
+)
+def test_the_best_is_ahead_of_every_other(figures, best):
+    found = dict(zip("abc", figures, strict=True))
+    assert surely_best(found) == (None if best is None else "abc"[best])
+
+
+def test_images_of_another_size_are_no_other_model_of_the_same():
+    """The shipped cards, whether or not their receipts tell the shape: `joint` has images of 4x4."""
+    cards = {
+        name: json.loads((registry.SHIPPED / name / "1" / CARD_FILE).read_text(encoding="utf-8"))
+        for name in ("joint", "nade", "markov", "rnn", "rnade")
+    }
+    shapes = {name: measures.of_card(card)["log_prob"]["receipt"]["shape"] for name, card in cards.items()}
+    assert shapes == {
+        "joint": [4, 4, 1], "nade": [8, 8, 1], "markov": [8, 8, 1], "rnn": [128], "rnade": [13],
+    }  # fmt: skip
+    models = [(name, measures.of_card(card)) for name, card in cards.items()]
+    tables = likelihood_tables(models, Receipts())
+    ranked = [{head for head, _, _ in table.rows} for table in tables if len(table.rows) > 1]
+    assert ranked == [{"nade", "markov"}]
+    assert any("8x8x1 values" in table.title for table in tables)
+    for table in measures_tables(models, Receipts()):
+        assert not {"joint", "nade"} <= set(table.heads)
+
+
 def test_other_measures_are_rows_with_a_column_for_each_model_that_has_one():
     fid = {"unit": "", "kind": "estimate", "better": "lower", "extractor": "vit"}
     models = [
@@ -113,17 +156,17 @@ def test_other_measures_are_rows_with_a_column_for_each_model_that_has_one():
 
 
 def test_warnings_stand_below_the_table_and_not_in_the_receipts():
-    few = {"warning": "70 images are few", "nearest": [{"seed": 1}], "sigma": 0.1}
+    few = {"warning": "70 images are few", "found": {"nearest": [{"seed": 1}], "sigma": 0.1}}
     models = [
         (title, {"fid": metric(value, **few, samples=70), "kid": metric(value, **few, samples=70)})
         for title, value in (("a", 1.0), ("b", 3.0))
     ]
-    models[1][1]["fid"]["receipt"]["sigma"] = 0.2  # what was found does not make another measure
+    models[1][1]["fid"]["receipt"]["found"] = {"sigma": 0.2}  # what was found does not make another measure
     receipts = Receipts()
     (table,) = measures_tables(models, receipts)
     assert table.told == ["FID, KID: 70 images are few"]
     assert [[cell.best for cell in row] for _, _, row in table.rows] == [[False, True]] * 2
-    assert all("warning" not in each and "nearest" not in each for each in receipts.all)
+    assert all("warning" not in each and "found" not in each for each in receipts.all)
     assert of_one(models[0][1], receipts).told == table.told
 
 

@@ -29,7 +29,7 @@ from zoo.reports import page
     ],
 )
 def test_a_value_has_as_many_places_as_its_error(value, error, told):
-    assert page.measured(value, error) == told
+    assert page.measured({"value": value, "standard_error": error}) == told
 
 
 @pytest.mark.parametrize(

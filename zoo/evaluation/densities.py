@@ -15,8 +15,9 @@ from zoo.data import Data, in_order
 from zoo.evaluation import examples
 from zoo.evaluation.characters import in_context, per_character
 from zoo.evaluation.metrics import Metrics, mean_of, metric
-from zoo.evaluation.parzen import parzen
+from zoo.evaluation.parzen import SIGMAS, parzen
 from zoo.evaluation.posteriors import code_use
+from zoo.evaluation.receipts import of_event
 from zoo.evaluation.subject import Subject
 from zoo.evaluation.summaries import KEPT
 from zoo.sampling import CHUNK
@@ -53,7 +54,8 @@ def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, 
             yield np.stack([found[f"{each}{suffix}"] for each in ("log_prob", "bits_per_dim")], -1)
 
     nats, bits = np.concatenate([*subject.options.follow(pieces(), len(data), f"scoring ({name})")]).T
-    receipt = {**subject.receipt, "levels": model.card.get("levels"), **more}
+    event = of_event(model.card.get("config", {}), subject.scored, model.card.get("levels"), model.given_text)
+    receipt = {**subject.receipt, **event, **more}
     if never := int(np.isneginf(nats).sum()):
         receipt["warning"] = f"{never} examples have probability 0: the mean is minus infinity"
     return {
@@ -71,7 +73,8 @@ def characters(subject: Subject) -> Metrics:
         return np.concatenate([*options.follow(pieces, len(tokens), "scoring characters")])
 
     tokens = np.asarray(subject.data.fields["tokens"])
-    receipt = {**subject.receipt, "least_context": tokens.shape[1] // 2}
+    event = of_event(model.card.get("config", {}), subject.scored, None, given_text=False)
+    receipt = {**subject.receipt, **event, "least_context": tokens.shape[1] // 2}
     return {
         name: metric(each["value"], each["standard_error"], each["unit"], "lower", receipt, "exact")
         for name, each in per_character(in_context(conditionals, tokens)).items()
@@ -112,6 +115,16 @@ def window(subject: Subject) -> Metrics:
     samples = subject.drawn.images
     assert samples is not None
     values, sigma = parzen(x, chosen, samples)
+    warnings = []
+    if subject.data.split in ("validation", "all"):
+        warnings.append("the width was chosen on examples that are measured: it is too large")
+    if sigma in (SIGMAS[0], SIGMAS[-1]):
+        warnings.append(f"the width {sigma:g} is at an end of its range: another may be better")
+    told = {"warning": "; ".join(warnings)} if warnings else {}
     caveat = "far from the likelihood in many dimensions, ranks models wrongly (arXiv 1511.01844)"
-    receipt = {**subject.receipt, "samples": len(samples), "levels": subject.levels, "sigma": sigma}
-    return {"parzen": mean_of(values, "nats", "higher", {**receipt, "caveat": caveat}, "estimate")}
+    receipt = {**subject.receipt, "samples": len(samples), "levels": subject.levels, **told}
+    return {
+        "parzen": mean_of(
+            values, "nats", "higher", {**receipt, "caveat": caveat, "found": {"sigma": sigma}}, "estimate"
+        )
+    }

@@ -91,9 +91,9 @@ def copies(subject: Subject) -> Metrics:
     ]
     receipt = subject.image_receipt(searched=len(rows), of=len(train))
     told = {"held_out": float(held_out.distance.mean()), "nearest": nearest}
-    z = {"expected": 0.5, "z": (share - 0.5) / error}
+    z = {"expected": 0.5, "found": {"z": (share - 0.5) / error}}
     return {
-        "train_distance": mean_of(samples.distance, "distance", None, {**receipt, **told}, "estimate"),
+        "train_distance": mean_of(samples.distance, "distance", None, {**receipt, "found": told}, "estimate"),
         "nearer_than_held_out": metric(share, error, "share", None, {**receipt, **z}),
     }
 
@@ -109,18 +109,20 @@ def classes(subject: Subject) -> Metrics:
         for side, each in (("shares", drawn), ("real_shares", real))
     }
     found = covered(drawn, real)
-    modes = {
-        "missing": [name for name, got in zip(names, found, strict=True) if not got],
-        "covered_from": {"share_of_real": LEAST_SHARE, "probability": CONFIDENT},
-    }
+    missing = [name for name, got in zip(names, found, strict=True) if not got]
+    least = {"covered_from": {"share_of_real": LEAST_SHARE, "probability": CONFIDENT}}
     count, unit = len(names), f"of {len(names)} classes"
-    scores = {**receipt, "real": real.score()[0]}
-    entropies = {**receipt, "real": real.entropy()[0]}
+
+    def with_found(**more: Any) -> dict[str, Any]:
+        return {**receipt, "found": {**receipt.get("found", {}), **more}}
+
+    scores, entropies = with_found(real=real.score()[0]), with_found(real=real.entropy()[0])
+    modes, shares = {**with_found(missing=missing), **least}, with_found(**shares)
     return {
         "inception_score": metric(*drawn.score(), f"1 to {count}", "higher", scores),
-        "modes": metric(int(found.sum()), None, unit, "higher", {**receipt, **modes}),
+        "modes": metric(int(found.sum()), None, unit, "higher", modes),
         "class_entropy": metric(*drawn.entropy(), "nats", None, entropies),
-        "class_distance": metric(class_distance(real, drawn), None, "share", "lower", {**receipt, **shares}),
+        "class_distance": metric(class_distance(real, drawn), None, "share", "lower", shares),
     }
 
 
@@ -135,4 +137,4 @@ def oracle(subject: Subject) -> dict[str, Any]:
         return {}
     right = float((real.classes == truth)[labelled].mean())
     poor = {"warning": f"the classifier names only {right:.0%} of the real images rightly"}
-    return {"oracle_accuracy": right, **(poor if right < 0.9 else {})}
+    return {"found": {"oracle_accuracy": right}, **(poor if right < 0.9 else {})}

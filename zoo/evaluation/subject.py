@@ -20,6 +20,7 @@ from zoo.data import Data
 from zoo.data.order import rows
 from zoo.evaluation import extractors
 from zoo.evaluation.extractors import Extractor
+from zoo.evaluation.receipts import of_data
 from zoo.evaluation.summaries import LARGEST_KEPT, Summary, summarise
 from zoo.sampling import CHUNK, DRAWING, LoadedModel
 
@@ -99,14 +100,16 @@ class Subject:
         """(H, W, C) of the images of the data."""
         return tuple(self.data.fields["image"].shape[1:])
 
+    @property
+    def scored(self) -> str:
+        """What of an example the model takes, else what it draws."""
+        return self.model.takes if self.model.takes in self.data.fields else self.model.modality
+
     @functools.cached_property
     def receipt(self) -> dict[str, Any]:
         """What every number is made of."""
         return {
-            "dataset": self.data.spec,
-            "split": self.data.split,
-            "n": len(self.data),
-            "fingerprint": self.data.info.fingerprint,
+            **of_data(self.data, self.scored),
             "seed": self.options.seed,
             "version": metadata.version("gmzoo"),
         }

@@ -12,18 +12,24 @@ from zoo.evaluation.texts import distinct
 
 
 def runs_of_words(subject: Subject) -> Metrics:
-    """distinct-1, -2 and -3 of the samples, and in the receipts that of as much real text."""
-    count = subject.options.samples
+    """distinct-1, -2 and -3 of as many samples as there are texts, and in the receipts that of real text.
+
+    Of real text as many characters are taken, rounded up to whole texts, if there are so many.
+    """
+    count = min(subject.options.samples, len(subject.data))
     texts = [row.decode("utf-8", "replace") for piece in subject.samples(count) for row in piece.tolist()]
     length = sum(map(len, texts))
     real = _real_texts(subject, length)
-    receipt = {**subject.receipt, "samples": count, "characters": length}
-    return {
-        f"distinct_{n}": metric(
-            distinct(texts, n), None, "share", None, {**receipt, "real": distinct(real, n)}
-        )
-        for n in (1, 2, 3)
-    }
+    receipt = {**subject.receipt, "samples": count}
+    found: Metrics = {}
+    for n in (1, 2, 3):
+        beside = {
+            "characters": length,
+            "real_characters": sum(map(len, real)),
+            "real": distinct(real, n),
+        }
+        found[f"distinct_{n}"] = metric(distinct(texts, n), None, "share", None, {**receipt, "found": beside})
+    return found
 
 
 def _real_texts(subject: Subject, characters: int) -> list[str]:
@@ -31,7 +37,7 @@ def _real_texts(subject: Subject, characters: int) -> list[str]:
     fields = subject.data.fields
     if "tokens" in fields:
         symbols = np.array(subject.data.info.vocabulary, object)
-        rows: Iterable[str] = ("".join(symbols[row]) for row in np.asarray(fields["tokens"]))
+        rows: Iterable[str] = ("".join(symbols[row[row >= 0]]) for row in np.asarray(fields["tokens"]))
     else:
         rows = map(str, fields["text"])
     found, total = [], 0

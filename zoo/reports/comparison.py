@@ -16,6 +16,7 @@ import numpy as np
 
 from zoo import registry
 from zoo.errors import UsageError
+from zoo.evaluation.metrics import newest
 from zoo.machine import machine
 from zoo.reports import curves, examples, measures, page, texts
 from zoo.reports.plots import Line, place, plot
@@ -50,6 +51,7 @@ class Entry:
         sampling: seconds for `TIMED` samples here.
         command, about: how it was made.
         unfinished: whether its training was not done.
+        unmeasured: why it could not be measured now, where it should have been.
     """
 
     title: str
@@ -70,6 +72,7 @@ class Entry:
     command: str | None
     about: Mapping[str, Any]
     unfinished: bool
+    unmeasured: str = ""
 
 
 def entry(
@@ -79,6 +82,7 @@ def entry(
     *,
     prompt: str | None = None,
     measured: measures.Metrics | None = None,
+    unmeasured: str = "",
     follow: Follow = lambda pieces, total, doing: pieces,
 ) -> Entry:
     """Draws a model's samples, times it, and gathers what is known of it.
@@ -89,6 +93,7 @@ def entry(
         seeds: of the samples on the page, [N].
         prompt: for models that can be given one.
         measured: what was measured of it beside what its card holds, of which it takes the place.
+        unmeasured: why that could not be had.
         follow: shows how the sampling goes on.
     """
     card = model.card
@@ -113,7 +118,7 @@ def entry(
         dataset=str(card.get("dataset", {}).get("spec", "data that its card does not tell")),
         samples=samples,
         without=without,
-        metrics=newest(card.get("metrics", {}), measured or {}),
+        metrics=newest(measures.of_card(card), measured or {}),
         panels=curves.read(metrics_file) if metrics_file and metrics_file.is_file() else {},
         parameters=card.get("parameters"),
         steps=card.get("step", card.get("steps")),
@@ -124,22 +129,8 @@ def entry(
         command=card.get("command"),
         about={key: card[key] for key in ABOUT if card.get(key) not in (None, "", [], {})},
         unfinished=bool(card.get("unfinished")),
+        unmeasured=unmeasured,
     )
-
-
-def newest(recorded: measures.Metrics, measured: measures.Metrics) -> dict[str, Mapping[str, Any]]:
-    """What was measured now in place of what the card holds.
-
-    A likelihood of the card stays where it is of the same data and of as many examples: training has the
-    Python model, and knows the divergence of a bound in closed form.
-    """
-    found = dict(recorded)
-    for name, metric in measured.items():
-        old, new = (each.get("receipt", {}) for each in (recorded.get(name, {}), metric))
-        same = all(old.get(key) == new.get(key) for key in ("fingerprint", "split"))
-        if not (measures.is_likelihood(name, metric) and same and old.get("n", 0) >= new.get("n", 0)):
-            found[name] = metric
-    return found
 
 
 def run_of(path: Path) -> Run | None:
@@ -228,6 +219,7 @@ def notes(entries: Sequence[Entry]) -> list[str]:
         parts = [f"{', '.join(titles)} on {spec}" for spec, titles in datasets.items()]
         found.append(f"They were trained on different data: {'; '.join(parts)}.")
     found += [f"{each.title} is unfinished." for each in entries if each.unfinished]
+    found += [f"{each.title} was not measured now: {each.unmeasured}" for each in entries if each.unmeasured]
     return found
 
 

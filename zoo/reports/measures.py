@@ -1,8 +1,9 @@
 """Measures of several models in tables that compare only what can be compared.
 
 Two likelihoods stand in one table if both are exact or both are bounds, of the same data, split, number of
-examples and levels. Two other measures stand in one row if all of their receipts agree but for the seed. A
-bound is below the likelihood by an amount that nobody knows: bounds are never ranked.
+examples, shape and levels, and of texts over as many symbols, given the same. Two other measures stand in one
+row if all of their receipts agree but for the seed and for what was found. A bound is below the likelihood by
+an amount that nobody knows: bounds are never ranked.
 """
 
 from __future__ import annotations
@@ -14,17 +15,20 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zoo.evaluation.metrics import is_likelihood
 from zoo.reports.page import measured
 
 # Metric name -> value, standard_error, unit, kind, better, receipt.
 Metrics = Mapping[str, Mapping[str, Any]]
 
-#: How the names of likelihoods begin; a cross-entropy of classes is in nats too, and none.
-LIKELIHOODS = r"log_prob|elbo|iwae|importance_weighted|nats_per|bits_per"
-#: What of a receipt may differ between two figures that are compared: what was drawn, and what was found.
-FREE = {"seed", "version", "units", "sigma", "held_out", "nearest", "z", "warning", "caveat"}
+#: What the examples of two measures that are compared have in common.
+EXAMPLES = ("dataset", "split", "fingerprint", "shape", "levels")
+#: What two likelihoods have in common, too.
+EVENT = (*EXAMPLES, "n", "vocabulary", "given", "least_context")
 #: What a reader is told beside the figures.
 TOLD = ("warning", "caveat")
+#: What says nothing of how a figure was made: which draws it is of, who measured it, and what was found.
+APART = ("seed", "version", "found", *TOLD)
 #: By how many standard errors of the difference one figure must be ahead of all others, to be called best.
 AHEAD = 2.0
 
@@ -81,6 +85,23 @@ def _flat(value: Any) -> bool:
     return value is not None and not any(isinstance(each, Mapping | list | tuple) for each in several)
 
 
+def of_card(card: Mapping[str, Any]) -> Metrics:
+    """The metrics of a model card, each with the shape of an example in its receipt.
+
+    Receipts of before they told it are of what the model's config says: it scores nothing else.
+    """
+    config = card.get("config", {})
+    if config.get("vocabulary"):
+        shape = [config["length"]] if "length" in config else None
+    else:
+        shape = config.get("image_shape") or ([config["features"]] if config.get("features") else None)
+    known = {"shape": [*shape]} if shape else {}
+    return {
+        name: {**metric, "receipt": {**known, **(metric.get("receipt") or {})}}
+        for name, metric in card.get("metrics", {}).items()
+    }
+
+
 def warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """What the receipts of figures warn of: `FID, KID: 500 images are few`."""
     found: dict[str, list[str]] = {}
@@ -89,11 +110,6 @@ def warnings(metrics: Mapping[str, Mapping[str, Any]]) -> list[str]:
             if text := (metric.get("receipt") or {}).get(key):
                 found.setdefault(text, []).append(label(name))
     return [f"{', '.join(dict.fromkeys(names))}: {text}" for text, names in found.items()]
-
-
-def is_likelihood(name: str, metric: Mapping[str, Any]) -> bool:
-    """Whether a figure is a likelihood or a bound on one."""
-    return bool(re.match(LIKELIHOODS, name)) and metric.get("kind") in ("exact", "bound")
 
 
 def label(name: str) -> str:
@@ -133,8 +149,7 @@ def likelihood_tables(models: Sequence[tuple[str, Metrics]], receipts: Receipts)
         for name, metric in metrics.items():
             if is_likelihood(name, metric):
                 receipt = metric.get("receipt") or {}
-                about = {key: receipt.get(key) for key in ("dataset", "split", "n", "fingerprint", "levels")}
-                key = _key(metric["kind"], about)
+                key = _key(metric["kind"], {part: receipt.get(part) for part in EVENT})
                 groups.setdefault(key, {}).setdefault(title, {})[name] = metric  # type: ignore[index]
     exact_first = sorted(groups, key=lambda key: json.loads(key)[0] != "exact")
     return [_likelihoods(groups[key], receipts) for key in exact_first]
@@ -178,14 +193,20 @@ def _likelihoods(group: Mapping[str, Metrics], receipts: Receipts) -> Table:
 
 
 def about(receipt: Mapping[str, Any]) -> str:
-    """`glyphs, test split, 10,000 examples, 2 levels`."""
+    """`glyphs, test split, 10,000 examples, 28x28x1 values, 2 levels`."""
     parts = [str(receipt["dataset"])] if receipt.get("dataset") else []
     if receipt.get("split"):
         parts.append(f"{receipt['split']} split")
     if receipt.get("n"):
         parts.append(f"{receipt['n']:,} examples")
+    if receipt.get("shape"):
+        parts.append(f"{'x'.join(map(str, receipt['shape']))} values")
     if receipt.get("levels"):
         parts.append(f"{receipt['levels']} levels")
+    if receipt.get("vocabulary"):
+        parts.append(f"{receipt['vocabulary']} symbols")
+    if receipt.get("given"):
+        parts.append(f"given the {receipt['given']}")
     return ", ".join(parts) or "data not told"
 
 
@@ -196,8 +217,8 @@ def measures_tables(models: Sequence[tuple[str, Metrics]], receipts: Receipts) -
         for name, metric in metrics.items():
             if not is_likelihood(name, metric):
                 receipt = metric.get("receipt") or {}
-                data = {key: receipt.get(key) for key in ("dataset", "split", "fingerprint", "levels")}
-                bound_to = {key: value for key, value in receipt.items() if key not in FREE}
+                data = {key: receipt.get(key) for key in EXAMPLES}
+                bound_to = {key: value for key, value in receipt.items() if key not in APART}
                 row = _key(name, metric.get("unit"), metric.get("kind"), bound_to)
                 groups.setdefault(_key(data), {}).setdefault(row, {})[title] = metric
     return [_measures(rows, [title for title, _ in models], receipts) for rows in groups.values()]
@@ -242,7 +263,7 @@ def _of_title(
 
 def cell(metric: Mapping[str, Any], receipts: Receipts, best: bool = False) -> Cell:
     """A figure with the number of its receipt."""
-    return Cell(measured(metric["value"], metric.get("standard_error")), receipts.number(metric), best)
+    return Cell(measured(metric), receipts.number(metric), best)
 
 
 def surely_best(found: Mapping[str, Mapping[str, Any]]) -> str | None:
@@ -254,21 +275,16 @@ def surely_best(found: Mapping[str, Mapping[str, Any]]) -> str | None:
         return None
     if any(each.get("better") not in ("higher", "lower") for each in found.values()):
         return None
-    finite = {
-        title: each
-        for title, each in found.items()
-        if each["value"] is not None and math.isfinite(each["value"])
-    }
-    ranked = sorted(finite, key=lambda title: _order(finite[title]))
-    if len(ranked) < 2:
+    told = [number for each in found.values() for number in (each["value"], each.get("standard_error"))]
+    if any(number is None or not math.isfinite(number) for number in told):
         return None
-    first, second = finite[ranked[0]], finite[ranked[1]]
-    errors = [
-        float(each["standard_error"]) for each in (first, second) if each.get("standard_error") is not None
-    ]
-    if len(errors) < 2:
-        return None
-    return ranked[0] if abs(first["value"] - second["value"]) > AHEAD * math.hypot(*errors) else None
+    first, *others = sorted(found, key=lambda title: _order(found[title]))
+    ahead = all(
+        abs(found[first]["value"] - found[other]["value"])
+        > AHEAD * math.hypot(found[first]["standard_error"], found[other]["standard_error"])
+        for other in others
+    )
+    return first if ahead else None
 
 
 def _order(metric: Mapping[str, Any] | None) -> float:

@@ -10,7 +10,6 @@ import base64
 import datetime
 import functools
 import io
-import math
 import os
 from collections.abc import Mapping
 from importlib import metadata, resources
@@ -21,6 +20,7 @@ import jinja2
 from PIL import Image
 
 from zoo.files import replacing
+from zoo.plain import figures
 
 #: A picture that is larger as PNG, in bytes, is inlined as JPEG.
 LARGE = 600_000
@@ -86,20 +86,9 @@ def inlined_picture(path: str | os.PathLike[str]) -> dict[str, Any]:
 # -- words for numbers -------------------------------------------------------------------------------------
 
 
-def measured(value: float | None, error: float | None = None) -> str:
-    """`-61.47 ± 0.14`: the error to two places, the value to as many; four significant digits without one."""
-    if value is None or not math.isfinite(value):
-        return "not finite"
-    if not error or not math.isfinite(error):
-        return _significant(value)
-    places = max(0, 1 - math.floor(math.log10(error)))
-    return f"{value:,.{places}f} ± {error:.{places}f}".replace("-", MINUS)
-
-
-def _significant(value: float) -> str:
-    """Four significant digits; large numbers whole, without an exponent."""
-    text = f"{value:,.0f}" if 1e4 <= abs(value) < 1e9 else f"{value:.4g}"
-    return text.replace("-", MINUS)
+def measured(metric: Mapping[str, Any]) -> str:
+    """`-61.47 ± 0.14`, as `zoo.plain.figures` tells a value and its error."""
+    return " ± ".join(filter(None, figures(metric))).replace("-", MINUS)
 
 
 def number(value: float | None) -> str:

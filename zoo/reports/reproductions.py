@@ -156,13 +156,13 @@ def preset_settings(model: str, preset: str) -> dict[str, Any]:
     values = registry.UNSAID | registry.presets(model)[preset]
     config = registry.defaults(model) | values["config"]
     told = {key: values[key] for key in SETTINGS}
-    return plain({**told, "init_from": None, "config": _chosen_options(config)})  # type: ignore[no-any-return]
+    return plain({**told, "init_from": None, "config": _chosen_options(config)})
 
 
 def record_settings(record: Mapping[str, Any]) -> dict[str, Any]:
     """The same of a run, as its record has it."""
     told = {key: record.get(key) for key in (*SETTINGS, "init_from")}
-    return plain({**told, "config": _chosen_options(record["config"])})  # type: ignore[no-any-return]
+    return plain({**told, "config": _chosen_options(record["config"])})
 
 
 def _chosen_options(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -87,9 +87,7 @@ def _tiles(
     found = []
     for name, metric in [*result.items()][:1]:
         under = ", ".join(filter(None, [metric.get("unit"), metric.get("kind")]))
-        found.append(
-            (measures.label(name), page.measured(metric["value"], metric.get("standard_error")), under)
-        )
+        found.append((measures.label(name), page.measured(metric), under))
     if card.get("parameters") is not None:
         found.append(("parameters", page.number(card["parameters"]), ""))
     step, steps = record.get("step") or 0, record["steps"]
