@@ -277,6 +277,23 @@ def test_every_number_has_a_receipt(caplog):
     assert "fid: 200 images are few" in caplog.text
 
 
+def test_two_models_that_were_measured_alike_share_every_row():
+    """What was found of each, as the shares of its classes, is no other way to measure."""
+    models = [(way, evaluate(Painter(way), samples=600)) for way in ("honest", "collapsed")]
+    assert models[0][1]["class_distance"]["receipt"] != models[1][1]["class_distance"]["receipt"]
+    (table,) = measures_tables(models, Receipts())
+    assert table.title == "made, test split, 4x4x3 values"
+    assert table.heads == ["measure", "honest", "collapsed"]
+    assert len(table.rows) == len(models[0][1]) > 10
+    assert all(None not in cells for _, _, cells in table.rows)
+
+
+def test_measured_otherwise_they_share_only_what_is_of_the_data_alone():
+    models = [("few", evaluate(Painter(), samples=300)), ("many", evaluate(Painter(), samples=600))]
+    (table,) = measures_tables(models, Receipts())
+    assert [head for head, _, cells in table.rows if None not in cells] == ["FID floor"]
+
+
 def test_enough_images_need_no_warning(monkeypatch):
     many = {**SIZES, "test": 4200}
     monkeypatch.setitem(globals(), "SIZES", many)
