@@ -41,7 +41,7 @@ def main() -> None:
 
     print(f"{len(images):,} images of {options.dataset}, split {options.split}; {extractor.name}")
     print(f"features    {len(images) / seconds:,.0f} images/s")
-    print(f"FID         {frechet_distance(*found.halves):.4f}, {found.halves[0].count:,} images a half")
+    print(f"FID         {frechet_distance(*found.parts):.4f}, {found.parts[0].count:,} images a half")
     print(f"KID         {distance:.6f} +- {error:.6f}, blocks of {rows:,}")
     for name in ("precision", "recall", "density", "coverage"):
         value, error = getattr(near, name)

@@ -118,9 +118,11 @@ def command(
     if path is not None and names is not None and not SOUGHT.intersection(names):
         raise UsageError(f"--out draws samples above the training images nearest to them: {NOT_SOUGHT}.")
     loaded = [inputs.load_model(each, runs_dir, source) for each in several or (model,)]
+    if card:
+        for each in loaded:
+            check_card(each, source["data"], split, source["limit"])
 
     from zoo.evaluation import evaluate
-    from zoo.exporting import add_metrics
 
     options = {
         "metrics": names,
@@ -134,18 +136,50 @@ def command(
         "seed": seed or 0,
     }
     found = [evaluate.evaluate(each, source["data"], **options) for each in loaded]
-    if card:
-        for each, measured in zip(loaded, found, strict=True):
-            add_metrics(each.path, measured)
     document = evaluate.document(loaded, found)
     if path is not None:
         draw_nearest(loaded[0], found[0], path, data_dir=source["data_dir"], skip_bad=source["skip_bad"])
     if as_json:
         output.write_json(document)
-        return
-    show(document["metrics"], len(loaded))
-    if path is not None:
-        click.echo(path)
+    else:
+        show(document["metrics"], len(loaded))
+        if path is not None:
+            click.echo(path)
+    if card:
+        write_cards(loaded, found)
+
+
+def check_card(model: LoadedModel, data: str | None, split: str | None, limit: int | None) -> None:
+    """Checks, before anything is measured, that the figures belong into the model card and can be written.
+
+    Raises:
+        UsageError: they do not, or there is no card.
+        ZooError: it cannot be written.
+    """
+    import os
+
+    from zoo.exporting import CARD_FILE
+
+    path = model.path / CARD_FILE
+    if not path.is_file():
+        raise UsageError(f"{model.path} has no model card ({CARD_FILE}) to write metrics into.")
+    own = data in (None, model.card.get("dataset", {}).get("spec"))
+    if limit is not None or split in ("train", "all") or not own:
+        raise UsageError(
+            "--card takes figures of unseen data of the model's own, all of it: leave out --limit, --data "
+            f"and --split {split or 'train'}."
+        )
+    if not (os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)):
+        raise ZooError(f"{path} cannot be written: leave out --card.")
+
+
+def write_cards(models: Sequence[LoadedModel], found: Sequence[Metrics]) -> None:
+    """Writes what was found into the cards, save where training knows a likelihood better."""
+    from zoo.evaluation.metrics import newest
+    from zoo.exporting import add_metrics
+
+    for model, measured in zip(models, found, strict=True):
+        add_metrics(model.path, newest(model.card.get("metrics", {}), measured))
 
 
 def show(metrics: Mapping[str, Mapping[str, Any]], models: int) -> None:

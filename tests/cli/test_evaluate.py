@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -23,7 +24,7 @@ def copy(trained, workshop, tmp_path) -> Path:
 
 
 def test_json_is_one_document_with_receipts(trained):
-    done = trained("evaluate", "--model", "dcgan", "--samples", 130, "--seed", 3, "--json")
+    done = trained("evaluate", "--model", "dcgan", "--samples", 60, "--seed", 3, "--json")
     assert done.code == 0, done.err
     document = done.json
     assert {key: document[key] for key in ("schema", "model", "dataset", "split")} == {
@@ -36,10 +37,11 @@ def test_json_is_one_document_with_receipts(trained):
     for name, metric in document["metrics"].items():
         assert set(metric) == KEYS, name
         assert metric["receipt"]["seed"] == 3
-    assert document["metrics"]["fid"]["receipt"]["samples"] == 130
-    assert "Warning: fid: 130 images are few" in done.err
-    again = trained("evaluate", "--model", "dcgan", "--samples", 130, "--seed", 3, "--json")
-    assert again.json == document
+    assert document["metrics"]["fid"]["receipt"]["samples"] == 60
+    assert "Warning: fid, fid_floor: 60 images are few" in done.err
+    words = ("--metrics", "kid", "--samples", 60, "--seed", 3, "--json")
+    again = trained("evaluate", "--model", "dcgan", *words)
+    assert again.json["metrics"] == {"kid": document["metrics"]["kid"]}
 
 
 def test_a_bound(trained):
@@ -69,18 +71,21 @@ def test_all_words_behind_runs_are_models(words):
 
 
 def test_several_models(trained):
-    words = ["--runs", "nade", "dcgan", "--metrics", "kid", "--samples", 60]
+    words = ["--runs", "nade", "shipped:nade", "--metrics", "kid", "--samples", 60]
     done = trained("evaluate", *words, "--json")
     assert done.code == 0, done.err
-    assert [Path(each).parts[-3] for each in done.json["models"]] == ["nade-001", "dcgan-001"]
+    assert [Path(each).parts[-3] for each in done.json["models"]] == ["nade-001", "saved_models"]
     metric = done.json["metrics"]["kid"]
     assert metric["value"] == pytest.approx(sum(metric["values"]) / 2)
     assert metric["standard_deviation"] == pytest.approx(
         abs(metric["values"][0] - metric["values"][1]) / 2**0.5
     )
-    alone = trained("evaluate", "--model", "dcgan", *words[3:], "--json").json["metrics"]["kid"]
+    alone = trained("evaluate", "--model", "shipped:nade", *words[3:], "--json").json["metrics"]["kid"]
     assert alone["value"] == pytest.approx(metric["values"][1])
     assert "standard deviation" in trained("evaluate", *words).out
+    other = trained("evaluate", "--runs", "dcgan", "shipped:dcgan", "--metrics", "fid_floor", "--samples", 9)
+    assert (other.code, other.out) == (2, "")
+    assert "No mean of fid_floor over these models: their dataset differs (digits and " in other.err
 
 
 def test_the_card_holds_what_was_measured(trained, copy):
@@ -97,8 +102,34 @@ def test_the_card_holds_what_was_measured(trained, copy):
     }  # fmt: skip
     path.unlink()
     without = trained("evaluate", "--model", copy, "--data", "digits", "--metrics", "log_prob", "--card")
+    assert without.out == ""
     assert without.code == 2
     assert "has no model card" in without.err
+
+
+def test_the_card_keeps_what_training_knows_better(trained, workshop, tmp_path):
+    copy = Path(shutil.copytree(workshop / "vae-001/saved_model", tmp_path / "vae"))
+    path = copy / "1/assets.extra/model_card.json"
+    before = json.loads(path.read_text())["metrics"]
+    done = trained("evaluate", "--model", copy, "--metrics", "elbo,codes", "--card", "--json")
+    assert done.code == 0, done.err
+    after = json.loads(path.read_text())["metrics"]
+    assert after["elbo"] == before["elbo"] != done.json["metrics"]["elbo"]
+    assert after["code_kl"] == done.json["metrics"]["code_kl"]
+
+
+@pytest.mark.parametrize("words", ["--limit 9", "--split train", "--split all", "--data glyphs"])
+def test_the_card_takes_no_figures_of_other_data(trained, words):
+    done = trained("evaluate", "--model", "nade", "--metrics", "log_prob", "--card", *words.split())
+    assert (done.code, done.out) == (2, "")
+    assert "--card takes figures of unseen data of the model's own, all of it: leave out" in done.err
+
+
+def test_a_card_that_cannot_be_written_is_told_of_before_anything_is_measured(trained, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    done = trained("evaluate", "--model", "nade", "--metrics", "log_prob", "--card")
+    assert (done.code, done.out) == (1, "")
+    assert "cannot be written: leave out --card" in done.err
 
 
 def test_a_picture_of_the_nearest_training_images(trained):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -11,7 +13,7 @@ import pytest
 import zoo.data
 from zoo.data import Data, Info
 from zoo.errors import UsageError
-from zoo.evaluation import extractors, subject, summaries
+from zoo.evaluation import densities, extractors, subject, summaries
 from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
@@ -84,6 +86,7 @@ class Painter:
     takes: str = "image"
     kind: str | None = None
     given_text: bool = False
+    class_names: tuple[str, ...] = COLOURS
 
     @property
     def signatures(self) -> dict[str, Any]:
@@ -228,6 +231,17 @@ def test_memory_does_not_grow(monkeypatch):
     assert found["precision"]["receipt"]["compared"] == 50
     assert found["fid"]["receipt"]["n"] == 600
 
+    def peak(count: int) -> int:
+        image = np.full((64, 4, 4, 3), 0.5, np.float32)
+        tracemalloc.start()
+        summaries.summarise(Eye(), (image for _ in range(count // 64)), count, images=True)
+        most = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return most
+
+    # The order in which rows are chosen takes some bytes a row; features and images of all would take 240.
+    assert (peak(4 * 16_384) - peak(16_384)) / (3 * 16_384) < 30
+
 
 # -- what is asked for ---------------------------------------------------------------------------------------
 
@@ -271,10 +285,10 @@ def test_every_number_has_a_receipt(caplog):
             )
     assert found["fid"]["receipt"]["n"] == 600
     assert found["fid"]["receipt"]["samples"] == 200
-    assert found["fid_floor"]["receipt"]["n"] + found["fid_floor"]["receipt"]["other_half"] == 600
+    assert found["fid_floor"]["receipt"]["n"] + found["fid_floor"]["receipt"]["other_part"] == 600
     assert "arXiv 1511.01844" in found["parzen"]["receipt"]["caveat"]
     assert "200 images are few for a Frechet distance" in found["fid"]["receipt"]["warning"]
-    assert "fid: 200 images are few" in caplog.text
+    assert "fid, fid_floor: 200 images are few" in caplog.text
 
 
 def test_two_models_that_were_measured_alike_share_every_row():
@@ -310,6 +324,51 @@ def test_a_classifier_that_errs_is_told_of(monkeypatch):
     assert "names only 3" in found["modes"]["receipt"]["warning"]
 
 
+def test_a_floor_has_as_many_images_as_the_distance_as_far_as_there_are():
+    for samples, part in ((100, 100), (2000, 300)):
+        receipt = evaluate(Painter(), samples=samples, metrics=["fid"])["fid_floor"]["receipt"]
+        assert (receipt["n"], receipt["other_part"]) == (600 - part, part)
+
+
+def test_of_too_few_images_nothing_is_made_up(monkeypatch):
+    alone = evaluate(Painter(), samples=1, metrics=["kid"])["kid"]
+    assert (alone["value"], alone["standard_error"]) == (None, None)
+    assert "takes 2 images" in alone["receipt"]["warning"]
+    assert evaluate(Painter(), samples=2, metrics=["kid"])["kid"]["value"] is not None
+    for rows, known in ((1, False), (3, False), (4, True)):
+        monkeypatch.setitem(SIZES, "test", rows)
+        floor = evaluate(Painter(), samples=5, metrics=["fid_floor"])["fid_floor"]
+        assert (floor["value"] is not None) == known
+        assert ("take 4 of them" in floor["receipt"]["warning"]) == (not known)
+
+
+def test_labels_that_mean_something_else_to_the_extractor_are_not_compared():
+    other = Painter(conditions=("label",), class_names=COLOURS[::-1])
+    with pytest.raises(UsageError, match="label_accuracy of painter cannot be measured"):
+        evaluate(other, samples=9, metrics=["label_accuracy"])
+
+
+def test_a_window_tells_where_its_width_is_no_free_choice(monkeypatch):
+    monkeypatch.setattr(densities, "SIGMAS", np.array([0.01, 0.1, 1.0]))
+    for split, sigma, said in (
+        ("test", 0.1, None),
+        ("validation", 0.1, "chosen on examples that are measured"),
+        ("test", 1.0, "the width 1 is at an end"),
+    ):
+        monkeypatch.setattr(densities, "parzen", lambda x, *_, sigma=sigma: (np.zeros(len(x)), sigma))
+        receipt = evaluate(Painter(), samples=20, split=split, metrics=["parzen"])["parzen"]["receipt"]
+        assert said in receipt["warning"] if said else "warning" not in receipt
+
+
+def test_a_word_that_found_nothing_is_an_error():
+    with pytest.raises(UsageError, match=r"caption_colour_accuracy of painter was not found: there are"):
+        evaluate(
+            Painter("honest", ("prompt",)),
+            samples=60,
+            metrics=["caption_shade_accuracy", "caption_colour_accuracy"],
+        )
+
+
 def test_the_same_seed_gives_the_same_figures():
     first, again, other = (values(evaluate(Painter(), samples=100, seed=seed)) for seed in (3, 3, 4))
     assert first == again
@@ -332,11 +391,33 @@ def test_several_models():
     assert mean["fid"]["values"] == fids
     assert mean["fid"]["receipt"]["models"] == 3
     assert "seed" not in mean["fid"]["receipt"]  # they do not agree in it
+    found[2]["fid"]["receipt"]["warning"] = "one more"
+    assert mean["fid"]["receipt"]["warning"] == found[0]["fid"]["receipt"]["warning"]
+    assert over_models(found)["fid"]["receipt"]["warning"].endswith("too large; one more")
     found[1]["modes"]["value"] = None
     assert set(over_models(found)) == {"fid", "fid_floor"}
     told = document(models, found)
     assert told["models"] == [each.path for each in models]
     assert (told["schema"], told["dataset"], told["split"]) == (1, "made", "test")
+
+
+@pytest.mark.parametrize(
+    "key", ["dataset", "split", "n", "fingerprint", "shape", "levels", "extractor_hash", "kind"]
+)
+def test_a_mean_of_what_was_not_measured_alike_is_refused(key):
+    found = [copy.deepcopy(evaluate(Painter(), samples=60, metrics=["modes"])) for _ in range(2)]
+    over_models(found)
+    (found[1]["modes"] if key == "kind" else found[1]["modes"]["receipt"])[key] = "other"
+    with pytest.raises(UsageError, match=f"No mean of modes over these models: their {key} differs .*other"):
+        over_models(found)
+
+
+def test_figures_that_rest_on_different_numbers_are_told_so():
+    receipt = {"dataset": "made", "split": "test"}
+    assert made_of([receipt], 2)[0] == ("examples", "some of made, split test")
+    assert made_of([{**receipt, "n": 60}, {**receipt, "n": 2000}], 1) == [
+        ("examples", "60 to 2,000 of made, split test")
+    ]
 
 
 def test_real_images_are_looked_at_once_for_several_models():

@@ -31,10 +31,10 @@ LEAST_SHARE = 0.1
 
 @dataclasses.dataclass
 class Tally:
-    """What a classifier said of N images, counted as it came: memory K, whatever N.
+    """What a classifier said of N images, counted as it came: memory K, and a byte an image.
 
     Attributes:
-        total: N, known before.
+        split: into which split each image goes, uint8 [N]: by chance, since data may be sorted by class.
         counts: images whose likeliest class is c, int64 [K].
         sure: those of them that have it with a probability of at least `CONFIDENT`, int64 [K].
         rows: images in each split, int64 [SPLITS].
@@ -42,7 +42,7 @@ class Tally:
         negentropy: of sum_y p(y|x) log p(y|x) in each split, float64 [SPLITS].
     """
 
-    total: int
+    split: np.ndarray
     counts: np.ndarray
     sure: np.ndarray
     rows: np.ndarray
@@ -50,11 +50,12 @@ class Tally:
     negentropy: np.ndarray
 
     @classmethod
-    def empty(cls, total: int, classes: int) -> Tally:
-        """Nothing yet of `total` images."""
+    def empty(cls, total: int, classes: int, seed: int = 0) -> Tally:
+        """Nothing yet of `total` images, whose splits the seed draws."""
         splits = min(SPLITS, max(1, total // SPLIT_ROWS))
+        order = np.random.Generator(np.random.Philox([seed, 2])).permutation(total)
         return cls(
-            total,
+            (order * splits // max(total, 1)).astype(np.uint8),
             counts=np.zeros(classes, np.int64),
             sure=np.zeros(classes, np.int64),
             rows=np.zeros(splits, np.int64),
@@ -67,10 +68,10 @@ class Tally:
         probabilities = np.asarray(probabilities, np.float64)
         likeliest, classes = probabilities.argmax(1), len(self.counts)
         sure = probabilities.max(1) >= CONFIDENT
+        start = int(self.rows.sum())
         self.counts += np.bincount(likeliest, minlength=classes)
         self.sure += np.bincount(likeliest[sure], minlength=classes)
-        place = int(self.rows.sum()) + np.arange(len(probabilities))
-        split = place * len(self.rows) // self.total
+        split = self.split[start : start + len(probabilities)]
         logs = np.log(np.maximum(probabilities, np.finfo(np.float64).tiny))
         np.add.at(self.sums, split, probabilities)
         np.add.at(self.negentropy, split, (probabilities * logs).sum(1))

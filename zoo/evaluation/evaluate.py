@@ -76,7 +76,9 @@ def _known_classes(subject: Subject) -> bool:
 
 
 def _labels(subject: Subject) -> bool:
-    return "label" in subject.model.conditions and _known_classes(subject)
+    # Labels are numbered: the model and the extractor must mean the same by a number.
+    labelled = "label" in subject.model.conditions and _known_classes(subject)
+    return labelled and subject.model.class_names == subject.extractor.class_names
 
 
 def _captions(subject: Subject) -> bool:
@@ -131,7 +133,7 @@ MEASURES: dict[str, Measure] = {
         likeness.classes,
     ),
     "label_accuracy": Measure(
-        ("label_accuracy",), f"{ORACLE}, and labels to draw with", _labels, obedience.labels
+        ("label_accuracy",), f"{ORACLE}, and those as labels to draw with", _labels, obedience.labels
     ),
     "captions": Measure(
         ("caption_*_accuracy",), f"{ORACLE}, and captions to draw with", _captions, obedience.captions
@@ -227,8 +229,12 @@ def evaluate(
     found: Metrics = {}
     for name in chosen:
         found |= MEASURES[name].run(subject)
+    measured = [*found]
     if metrics is not None:
         found = {name: each for name, each in found.items() if any(_asked(name, word) for word in metrics)}
+        for word in metrics:
+            if not any(_asked(name, word) for name in found):
+                raise UsageError(f"{word} of {model.name} was not found: there are {', '.join(measured)}.")
     for warning, names in _warnings(found).items():
         log.warning("%s: %s", ", ".join(names), warning)
     return found

@@ -4,7 +4,9 @@
 
 with the mean m and the covariance S of each set. It is biased: with few examples it is too large, by an
 amount that depends on the features and on how many there are. So figures are compared at equal numbers, and
-beside the distance of two halves of the real data, which a perfect generator would get at that number.
+beside a floor: the distance of two parts of the real data, which a perfect generator would get at the numbers
+of these. Together they are no more than the whole; one has as many rows as there are samples, or half of all
+where these are more.
 
 Reference: Heusel et al., GANs Trained by a Two Time-Scale Update Rule, arXiv 1706.08500, equation 6.
 

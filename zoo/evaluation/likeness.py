@@ -19,6 +19,8 @@ from zoo.evaluation.subject import Subject
 FEW = 2048
 #: Fewer images than this leave the other measures with large errors.
 FEWER = 1000
+#: An unbiased kernel distance is a mean over pairs within each set; a floor takes two sets with a covariance.
+LEAST_KERNEL, LEAST_FLOOR = 2, 4
 #: Training images that are searched for the nearest one.
 SEARCHED = 20_000
 #: Samples whose nearest training image is told.
@@ -26,9 +28,9 @@ TOLD = 8
 
 
 def frechet(subject: Subject) -> Metrics:
-    """The Frechet distance, and beside it that of two halves of the real images."""
+    """The Frechet distance, and beside it that of two parts of the real images."""
     real, drawn, unit = subject.real, subject.drawn, "squared distance"
-    a, b = real.halves
+    a, b = real.parts
 
     def few(count: int) -> dict[str, str]:
         least = max(FEW, subject.extractor.size)
@@ -36,20 +38,26 @@ def frechet(subject: Subject) -> Metrics:
         return {"warning": told} if count < least else {}
 
     receipt = subject.image_receipt(**few(min(real.count, drawn.count)))
-    halves = subject.image_receipt(samples=0, n=a.count, other_half=b.count, **few(a.count))
+    parts = subject.image_receipt(samples=0, n=b.count, other_part=a.count, **few(a.count))
+    floor = frechet_distance(a, b)
+    if real.count < LEAST_FLOOR:
+        parts["warning"], floor = f"two parts of real images take {LEAST_FLOOR} of them", None
     return {
         "fid": metric(frechet_distance(real.moments, drawn.moments), None, unit, "lower", receipt),
-        "fid_floor": metric(frechet_distance(a, b), None, unit, None, halves),
+        "fid_floor": metric(floor, None, unit, None, parts),
     }
 
 
 def kernel(subject: Subject) -> Metrics:
     """The kernel distance, which has no bias to speak of."""
-    real, samples = subject.real.kept, subject.drawn.kept
+    real, samples, unit = subject.real.kept, subject.drawn.kept, "squared discrepancy"
+    if min(len(real), len(samples)) < LEAST_KERNEL:
+        none = subject.image_receipt(warning=f"a kernel distance takes {LEAST_KERNEL} images of each set")
+        return {"kid": metric(None, None, unit, "lower", none)}
     value, error, rows = kernel_distance(real, samples, subject.options.seed)
     count = min(len(real), len(samples))
     receipt = subject.image_receipt(block=rows, blocks=count // rows, **_few(count))
-    return {"kid": metric(value, error, "squared discrepancy", "lower", receipt)}
+    return {"kid": metric(value, error, unit, "lower", receipt)}
 
 
 def _few(count: int) -> dict[str, str]:

@@ -188,11 +188,15 @@ class Subject:
     def real(self) -> Summary:
         """The images of the data."""
         data, asks, seed = self.data, self.asks_classes, self.options.seed
+        # A floor stands beside a distance of so many samples; of fewer than two there is no covariance.
+        part = max(2, min(self.options.samples, len(data) // 2))
         content = (data.info.fingerprint, data.split, len(data), self.image_shape)
-        key = (*content, self.levels, seed, self.extractor.weights_hash, asks)
+        key = (*content, self.levels, seed, part, self.extractor.weights_hash, asks)
         if key not in self._memory:
             pieces = self.options.follow(self.images(data), len(data), "looking at the data")
-            self._memory[key] = summarise(self.extractor, pieces, len(data), seed=seed, classes=asks)
+            self._memory[key] = summarise(
+                self.extractor, pieces, len(data), seed=seed, part=part, classes=asks
+            )
         found: Summary = self._memory[key]
         return found
 

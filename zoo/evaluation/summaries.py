@@ -27,7 +27,7 @@ class Summary:
 
     Attributes:
         count: N.
-        halves: mean and covariance of the features of a random half, and of the others.
+        parts: mean and covariance of the features of a random part of the images, and of the others.
         rows: the rows of which more is kept, in order, int64 [<= KEPT]: a random choice where there are more.
         kept: their features, float32 [.., d].
         tally: what the classifier says; None if it was not asked.
@@ -37,7 +37,7 @@ class Summary:
     """
 
     count: int
-    halves: tuple[Moments, Moments]
+    parts: tuple[Moments, Moments]
     rows: np.ndarray
     kept: np.ndarray
     tally: Tally | None = None
@@ -48,7 +48,7 @@ class Summary:
     @property
     def moments(self) -> Moments:
         """Mean and covariance of the features of all images."""
-        return self.halves[0] + self.halves[1]
+        return self.parts[0] + self.parts[1]
 
 
 def summarise(
@@ -57,6 +57,7 @@ def summarise(
     total: int,
     *,
     seed: int = 0,
+    part: int | None = None,
     classes: bool = True,
     images: bool = False,
 ) -> Summary:
@@ -66,24 +67,26 @@ def summarise(
         extractor: what looks.
         pieces: images float32 [.., H, W, C] in [0, 1], `total` of them in all.
         total: N.
-        seed: of the choice of rows, and of the halves.
+        seed: of the choice of rows, and of the parts.
+        part: how many images the first part has; at most, and without it, half of them.
         classes: whether the classifier is asked too.
         images: whether images are kept.
     """
     rows = chosen_rows(total, KEPT, seed)
     is_kept = np.zeros(total, bool)
     is_kept[rows] = True
-    first_half = np.random.Generator(np.random.Philox([seed, 1])).permutation(total) < total // 2
-    halves = Moments(extractor.size), Moments(extractor.size)
-    tally = Tally.empty(total, len(extractor.class_names)) if classes else None
+    part = total // 2 if part is None else min(part, total // 2)
+    is_first = np.random.Generator(np.random.Philox([seed, 1])).permutation(total) < part
+    parts = Moments(extractor.size), Moments(extractor.size)
+    tally = Tally.empty(total, len(extractor.class_names), seed) if classes else None
     kept: dict[str, list[np.ndarray]] = {"features": [], "classes": [], "attributes": [], "images": []}
     start = 0
     for piece in pieces:
         place = slice(start, start + len(piece))
         start += len(piece)
         seen = extractor.see(piece, classes)
-        for half, chosen in zip(halves, (first_half[place], ~first_half[place]), strict=True):
-            half.add(seen.features[chosen])
+        for moments, chosen in zip(parts, (is_first[place], ~is_first[place]), strict=True):
+            moments.add(seen.features[chosen])
         keep = is_kept[place]
         kept["features"].append(seen.features[keep])
         if tally is not None and seen.probabilities is not None:
@@ -92,8 +95,8 @@ def summarise(
         if classes and seen.attributes is not None:
             kept["attributes"].append(seen.attributes[keep])
         if images:
-            kept["images"].append(piece[keep].reshape(keep.sum(), -1))
-    found = {name: np.concatenate(parts) if parts else None for name, parts in kept.items()}
+            kept["images"].append(piece[keep].reshape(keep.sum(), piece[0].size))
+    found = {name: np.concatenate(each) if each else None for name, each in kept.items()}
     features = found.pop("features")
     assert features is not None
-    return Summary(total, halves, rows, features, tally, **found)
+    return Summary(total, parts, rows, features, tally, **found)
