@@ -13,7 +13,7 @@ import pytest
 import zoo.data
 from zoo.data import Data, Info
 from zoo.errors import UsageError
-from zoo.evaluation import densities, extractors, subject, summaries
+from zoo.evaluation import densities, extractors, subject, summaries, variety
 from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
@@ -358,6 +358,20 @@ def test_a_window_tells_where_its_width_is_no_free_choice(monkeypatch):
         monkeypatch.setattr(densities, "parzen", lambda x, *_, sigma=sigma: (np.zeros(len(x)), sigma))
         receipt = evaluate(Painter(), samples=20, split=split, metrics=["parzen"])["parzen"]["receipt"]
         assert said in receipt["warning"] if said else "warning" not in receipt
+
+
+def test_real_texts_are_told_by_their_characters_and_have_no_padding(monkeypatch):
+    tokens = np.array([[0, 1, 0], [1, -1, -1]], np.int32)
+    data = Data("texts", "test", {"tokens": tokens}, Info(vocabulary=("a", " "), fingerprint="f00d"))
+    monkeypatch.setattr(
+        Painter, "iter_samples", lambda self, seeds: iter([np.array([b"a a a"] * len(seeds))])
+    )
+    painter = Painter(modality="text", takes="tokens")
+    found = variety.runs_of_words(subject.Subject(painter, data, subject.Options(50), {}))
+    receipt = found["distinct_1"]["receipt"]
+    assert receipt["samples"] == 2  # no more than there are texts
+    told = {key: receipt["found"][key] for key in ("characters", "real_characters", "real")}
+    assert told == {"characters": 10, "real_characters": 4, "real": 0.5}
 
 
 def test_a_word_that_found_nothing_is_an_error():
