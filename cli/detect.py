@@ -245,7 +245,7 @@ def report(
         else None,
         "false_alarms": detector.false_alarms,
         "threshold": detector.threshold,
-        "fitted_to": _receipt(normal),
+        "fitted_to": {**_receipt(normal), "selected_on": _selected_on(model, normal)},
     }
     found: dict[str, Any] = {
         "schema": SCHEMA,
@@ -273,13 +273,19 @@ def report(
         name: {
             **each,
             "unit": "share",
-            "kind": found["kind"],
+            "kind": "estimate",
             "better": better.get(name, "higher"),
             "receipt": receipt,
         }
         for name, each in measured.items()
     }
     return found
+
+
+def _selected_on(model: LoadedModel, normal: Data) -> bool:
+    """Whether the model was chosen by these examples: those of descent keep what is best on validation."""
+    same = model.card.get("dataset", {}).get("fingerprint") == normal.info.fingerprint
+    return same and normal.split in ("validation", "all") and bool(model.card.get("optimizers"))
 
 
 def _receipt(data: Data) -> dict[str, Any]:
@@ -306,7 +312,8 @@ def _tell(found: dict[str, Any]) -> None:
         (
             "threshold",
             f"{found['threshold']:.4f} nats: {receipt['false_alarms']:g} of {normal['dataset']}, "
-            f"split {normal['split']} ({normal['n']:,} examples)",
+            f"split {normal['split']} ({normal['n']:,} examples)"
+            + (", by which the model was selected too" if normal["selected_on"] else ""),
         ),
         ("flagged", f"{found['flagged']:,} of {found['n']:,} of {found['source']}, split {found['split']}"),
     ]

@@ -232,3 +232,33 @@ def test_configure_takes_typed_values():
 def test_configure_names_what_is_wrong(values, message):
     with pytest.raises(UsageError, match=message):
         configure(Config, values)
+
+
+class Gathered(GenerativeModel):
+    """One turn whose loss reads rows of a table, one of them three times."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.table = keras.Variable(np.ones((4, 2), "float32"), name="table")
+
+    @classmethod
+    def config_class(cls) -> type:
+        return Config
+
+    def example_shape(self):
+        return (4,)
+
+    def turns(self):
+        return [Turn("only", [self.table], self.objective)]
+
+    def objective(self, batch, shared, noise):
+        loss = tf.reduce_sum(tf.gather(self.table.value, [1, 1, 3, 1]))
+        return loss, {"loss": loss}
+
+
+def test_the_norm_of_a_gradient_adds_up_what_repeated_rows_give():
+    model = Gathered(Config())
+    model.compile({"only": keras.optimizers.SGD(0.1)})
+    logs = model.train_step({"image": tf.zeros((2, 4))})
+    assert float(logs["only_gradient_norm"]) == pytest.approx(np.sqrt(2 * 3.0**2 + 2 * 1.0**2), rel=1e-6)
+    np.testing.assert_allclose(model.table.numpy()[:, 0], [1.0, 0.7, 1.0, 0.9], rtol=1e-6)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import math
 import os
+import shutil
 import signal
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -17,7 +20,7 @@ import zoo
 from zoo import callbacks, data, diagnostics, training
 from zoo.callbacks import State
 from zoo.data.order import rows
-from zoo.evaluation import alarms, codes, diversity
+from zoo.evaluation import alarms, codes, diversity, extractors, neighbours
 from zoo.latents import Part
 from zoo.models.gan import GAN
 from zoo.models.vae import VAE
@@ -36,7 +39,12 @@ EPOCH = 89  # steps of 16 examples of digits
         (alarms.classes, (3, 10, 49), (1, 2, 10), "the generator covers 1 of 2 classes"),
         (alarms.spread, (0.25,), (0.049,), "differ 0.049 times as much as two examples of the data"),
         (alarms.recall, (0.1,), (0.02,), "2 % of the data lie among the samples (the line is 10 %)"),
-        (alarms.discriminator, (0.99,), (0.9961,), "told 99.61 % of the images right (the line is 99 %)"),
+        (
+            alarms.discriminator,
+            (0.99, 0.0),
+            (0.9961, 0.0),
+            "told 99.61 % of the images right (the line is 99 %)",
+        ),
         (alarms.vanished, ("elbo", 1e-3, 1.0), ("elbo", 9e-5, 1.0), "'elbo' has vanished: 9e-05, after 1 in"),
         (alarms.vanished, ("elbo", 1.0, 0.0), ("elbo", 0.0, 0.0), "'elbo' has vanished: 0, after 0 in"),
         (alarms.exploded, ("elbo", 99.0, 0.1), ("elbo", 200.0, 0.1), "rose to 2e+02, where 0.1 is usual"),
@@ -50,6 +58,14 @@ def test_a_line_is_named_where_it_is_crossed_and_only_there(alarm, well, crossed
     assert alarm(*well) is None
     assert said in alarm(*crossed)
     assert "Try " in alarm(*crossed)
+
+
+def test_no_advice_stops_training_or_is_followed_already():
+    assert "global_clipnorm=0.1" in alarms.exploded("elbo", 200.0, 0.1)
+    assert "clipnorm" not in alarms.exploded("elbo", 1.0, 0.0)
+    assert "--set smoothing=0.1" in alarms.discriminator(1.0, 0.0)
+    for smoothing in (0.1, None):
+        assert "smoothing" not in alarms.discriminator(1.0, smoothing)
 
 
 # -- the measures ------------------------------------------------------------------------------------------
@@ -70,10 +86,40 @@ def test_spread_is_a_share_of_the_data_s():
 
 
 def test_recall_counts_what_lies_among_the_samples():
-    samples = np.arange(10.0)[:, None]  # a ball to the third other one reaches 2, or 3 at the ends
-    real = np.array([[-3.1], [-2.9], [4.5], [11.9], [12.1]])
-    assert diversity.recall(real, samples) == pytest.approx(3 / 5)
-    assert diversity.recall(real, np.full((10, 1), 4.5)) == pytest.approx(1 / 5)
+    class Plain:
+        """Its features are the pixels."""
+
+        def see(self, images, classes):
+            return extractors.Seen(images.reshape(len(images), -1))
+
+    def images(*values):
+        return np.array(values, np.float32).reshape(-1, 1, 1, 1)
+
+    samples = images(*range(10))  # a ball to the fifth other one reaches 5 at the ends
+    reference = diversity.Reference(images(-5.1, -4.9, 4.5, 13.9, 14.1, 20.0), Plain())
+    assert reference.compare(samples)["sample_recall"] == pytest.approx(3 / 6)
+    assert reference.compare(images(*[4.5] * 10))["sample_recall"] == pytest.approx(1 / 6)
+    found = neighbours.neighbourhoods(reference.features, samples.reshape(10, 1))
+    assert reference.compare(samples)["sample_recall"] == found.recall[0]
+    assert "sample_recall" not in reference.compare(samples[:5])
+
+
+def test_the_line_of_recall_is_between_one_image_and_three_classes():
+    """With the neighbour that recall is taken to: data are well clear of it, and so are three classes."""
+    digits = data.load("digits", "train")
+    judge = extractors.own("digits", digits.info, (8, 8, 1))
+    found = rows(digits, slice(None))
+    image, label = found["image"], found["label"]
+    reference = diversity.Reference(image[:256], judge)
+    rest, kind = image[256:], label[256:]
+    noisy = rest[:1] + 0.02 * np.random.default_rng(0).normal(size=(64, 8, 8, 1))
+    recall = {
+        name: reference.compare(samples.astype(np.float32))["sample_recall"]
+        for name, samples in (("data", rest[:64]), ("three", rest[kind < 3][:64]), ("noisy", noisy))
+    }
+    assert recall["noisy"] < alarms.RECALL / 2
+    assert alarms.RECALL < recall["three"] < recall["data"]
+    assert recall["data"] > 0.8
 
 
 def test_distinct_text_is_beside_that_of_the_data():
@@ -144,6 +190,15 @@ def told(caplog) -> list[str]:
     ]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_exported():
+    """A run ends with its last step: what is looked at happens before."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_finish", lambda *_: {})
+        patch.setattr(training, "write_page", lambda run: None)
+        yield
+
+
 def draw_images_of(monkeypatch, labels, until: int = 10**9) -> None:
     """The GAN draws images of the training data: of these labels until a step, of all from then on."""
     digits = data.load("digits", "train")
@@ -159,17 +214,36 @@ def draw_images_of(monkeypatch, labels, until: int = 10**9) -> None:
     monkeypatch.setattr(GAN, "decode", decode)
 
 
-def test_a_generator_of_three_classes_is_told_once_and_when_it_is_over(tmp_path, monkeypatch, caplog):
-    caplog.set_level(logging.INFO, "gmzoo")
-    monkeypatch.setattr(diagnostics, "LEARNING", {})
-    draw_images_of(monkeypatch, [0, 1, 2], until=2 * EPOCH)
-    run = zoo.train("gan", preset="tiny", epochs=3, runs=tmp_path)
+@pytest.fixture(scope="module")
+def three_classes(tmp_path_factory) -> tuple[Run, list[logging.LogRecord]]:
+    """A run of a generator of three classes, which draws all from its third epoch on; and what it said."""
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append
+    logger = logging.getLogger("gmzoo")
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(diagnostics, "LEARNING", {})
+        draw_images_of(patch, [0, 1, 2], until=2 * EPOCH)
+        run = zoo.train("gan", preset="tiny", epochs=3, runs=tmp_path_factory.mktemp("whole"))
+    logger.removeHandler(handler)
+    logger.setLevel(before)
+    return run, records
+
+
+def test_a_generator_of_three_classes_is_told_once_and_when_it_is_over(three_classes):
+    run, records = three_classes
     assert names(run) == {"classes"}
     (warning,) = run.record["warnings"]
     assert (warning["step"], warning["epoch"], warning["over"]) == (EPOCH, 1, 3)
-    (message,) = told(caplog)
+    (message,) = [each.getMessage() for each in records if each.levelno == logging.WARNING]
     assert message.startswith("epoch 1: the generator covers 3 of 10 classes (the line is 75 %)")
-    assert "epoch 3: over, the warning of epoch 1: the generator covers 3 of 10 classes" in caplog.text
+    said = "\n".join(each.getMessage() for each in records)
+    assert "epoch 3: over, the warning of epoch 1: the generator covers 3 of 10 classes" in said
+    compared = run.record["compared"]
+    assert (compared["coarse"], compared["judge"]["name"]) == (False, "vit trained on digits")
     found = lines(run)
     assert [line["classes_covered"] for line in found] == [3, 3, 10]
     assert [line.get("warnings") for line in found] == [[warning["text"]]] * 2 + [None]
@@ -280,7 +354,7 @@ def test_texts_that_repeat_themselves_are_told(tmp_path, monkeypatch, caplog):
     monkeypatch.setattr(diagnostics, "WARM_UP", 0)
     original = RNN.sample
     monkeypatch.setattr(RNN, "sample", lambda self, noise: 0 * original(self, noise))
-    run = zoo.train("rnn", preset="tiny_text", runs=tmp_path)
+    run = zoo.train("rnn", preset="tiny_text", steps=1, limit=400, runs=tmp_path)
     assert "texts" in names(run)
     assert lines(run)[-1]["distinct_text"] < 0.1
     assert any("they repeat themselves" in message for message in told(caplog))
@@ -309,16 +383,14 @@ class StopAt(training.Quiet):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
-def test_a_resumed_run_warns_as_an_unbroken_one(tmp_path, monkeypatch, caplog):
+def test_a_resumed_run_warns_as_an_unbroken_one(three_classes, tmp_path, monkeypatch, caplog):
+    whole, records = three_classes
+    first = [each.getMessage() for each in records if each.levelno == logging.WARNING]
     monkeypatch.setattr(diagnostics, "LEARNING", {})
-    draw_images_of(monkeypatch, [4], until=2 * EPOCH)
-    whole = zoo.train("gan", preset="tiny", epochs=3, runs=tmp_path / "whole")
-    first = told(caplog)
-    caplog.clear()
+    draw_images_of(monkeypatch, [0, 1, 2], until=2 * EPOCH)
     options = {"preset": "tiny", "epochs": 3, "runs": tmp_path / "stopped"}
-    for step in (30, 100, 2 * EPOCH + 5):
-        with pytest.raises(callbacks.Stopped):
-            zoo.train("gan", progress=StopAt(step), **options)
+    with pytest.raises(callbacks.Stopped):
+        zoo.train("gan", progress=StopAt(EPOCH + 5), **options)
     (run,) = all_runs(tmp_path / "stopped")
     assert [each["over"] for each in run.record["warnings"]] == [None] * len(first)
     zoo.train("gan", **options)
@@ -326,6 +398,57 @@ def test_a_resumed_run_warns_as_an_unbroken_one(tmp_path, monkeypatch, caplog):
     assert run.record["warnings"] == whole.record["warnings"]
     assert [each["over"] for each in run.record["warnings"]] == [3] * len(first) != []
     assert (run.path / "metrics.jsonl").read_text() == (whole.path / "metrics.jsonl").read_text()
+
+
+@pytest.fixture
+def pictures(tmp_path) -> Callable[[], diagnostics.Pictures]:
+    """Makes the watch of a sitting, before which samples were drawn."""
+    found = data.load("digits", "train")
+    painter = callbacks.Painter(State(), None, Run(tmp_path), [])
+    painter.shown = rows(found, slice(0, 64))["image"]
+    return lambda: diagnostics.Pictures(painter, found, 0, tmp_path)
+
+
+class TwoLevels:
+    levels = 2
+
+
+def restored(state: State) -> State:
+    """As a checkpoint holds it."""
+    return State(**json.loads(json.dumps(dataclasses.asdict(state))))
+
+
+def test_after_a_stop_samples_are_compared_as_before(pictures, monkeypatch, tmp_path):
+    """With the judge of the first look though another would be chosen, and with data as coarse as then."""
+    mine = shutil.copytree(zoo.load("shipped:vit").path, tmp_path / "vit/1")
+    monkeypatch.setattr(extractors, "own", lambda *_: extractors.SavedModelExtractor(zoo.load(str(mine))))
+    state, first = State(), pictures()
+    shades = first.painter.shown
+    first.painter.shown = shades.round()
+    before = first.look(TwoLevels, state).values
+    assert state.compared["judge"]["path"] == str(mine)
+    monkeypatch.setattr(extractors, "own", lambda *_: None)
+    second = pictures()
+    second.painter.shown = shades
+    again = second.look(TwoLevels, restored(state)).values
+    assert again == first.look(TwoLevels, state).values != before
+    assert "sample_recall" in again
+
+
+def test_a_judge_that_is_gone_after_a_stop_is_told_of_once(pictures, monkeypatch, tmp_path, caplog):
+    mine = shutil.copytree(zoo.load("shipped:vit").path, tmp_path / "vit/1")
+    monkeypatch.setattr(extractors, "own", lambda *_: extractors.SavedModelExtractor(zoo.load(str(mine))))
+    state = State()
+    assert "sample_recall" in pictures().look(TwoLevels, state).values
+    with (mine / extractors.WEIGHTS).open("ab") as file:
+        file.write(b"other")
+    state = restored(state)
+    assert set(pictures().look(TwoLevels, state).values) == {"sample_spread"}
+    (message,) = told(caplog)
+    assert "has other weights. From here on" in message
+    shutil.rmtree(mine)
+    assert set(pictures().look(TwoLevels, restored(state)).values) == {"sample_spread"}
+    assert told(caplog) == [message]
 
 
 def test_a_log_that_is_cut_back_loses_what_was_said_later(tmp_path):
@@ -341,21 +464,19 @@ def test_a_log_that_is_cut_back_loses_what_was_said_later(tmp_path):
     }  # fmt: skip
 
 
-def test_without_a_classifier_of_the_data_pixels_are_compared(tmp_path, monkeypatch):
+def test_without_a_classifier_of_the_data_pixels_are_compared(pictures, monkeypatch):
     monkeypatch.setattr(diagnostics.extractors, "own", lambda *_: None)
-    run = zoo.train("gan", preset="tiny", steps=2, runs=tmp_path)
-    (line,) = lines(run)
-    assert "sample_spread" in line
-    assert "sample_recall" not in line
+    assert set(pictures().look(TwoLevels, State()).values) == {"sample_spread"}
 
 
-def test_a_classifier_that_cannot_be_read_does_not_stop_a_run(tmp_path, monkeypatch, caplog):
+def test_a_classifier_that_cannot_be_read_does_not_stop_a_run(pictures, monkeypatch, caplog):
     def broken(*_):
         raise zoo.errors.ZooError("runs/vit-001 is damaged.")
 
     monkeypatch.setattr(diagnostics.extractors, "own", broken)
-    run = zoo.train("gan", preset="tiny", steps=2, runs=tmp_path)
-    assert run.status == "finished"
+    state = State()
+    assert set(pictures().look(TwoLevels, state).values) == {"sample_spread"}
+    assert state.compared["judge"] is None
     assert "runs/vit-001 is damaged. Samples are compared with the data by their pixels alone." in caplog.text
 
 
@@ -368,7 +489,7 @@ def test_black_and_white_samples_are_compared_with_black_and_white_data(monkeypa
     plan = training.plan("vae", preset="tiny")
     samples = np.random.default_rng(0).random((64, 8, 8, 1)).astype(np.float32)
     watch = diagnostics.Pictures(None, plan.train, 0, tmp_path)
-    watch.compared(training.build(plan), samples.round() if drawn == "black and white" else samples)
+    watch.compared(training.build(plan), samples.round() if drawn == "black and white" else samples, State())
     assert [len(values) for values in found] == [2 if drawn == "black and white" else 16]
 
 

@@ -28,7 +28,9 @@ print(kept, pages())
 
 
 def run(how: str, **environment: str) -> tuple[str, int]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MALLOC_")}
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_"))
+    }
     command = [sys.executable, "-c", COUNT_FAULTS, how]
     result = subprocess.run(
         command, env=inherited | environment, capture_output=True, text=True, check=True, timeout=60
@@ -45,5 +47,13 @@ def test_what_is_freed_is_taken_again():
 
 
 @glibc
-def test_the_users_environment_goes_first():
-    assert run("keep", MALLOC_ARENA_MAX="2")[0] == "False"
+@pytest.mark.parametrize(
+    ("name", "value", "kept"),
+    [
+        ("MALLOC_ARENA_MAX", "2", "False"),
+        ("GLIBC_TUNABLES", "glibc.malloc.arena_max=2", "False"),
+        ("GLIBC_TUNABLES", "glibc.cpu.x86_ibt=off", "True"),
+    ],
+)
+def test_the_users_environment_goes_first(name, value, kept):
+    assert run("keep", **{name: value})[0] == kept

@@ -257,7 +257,9 @@ class GenerativeModel(keras.Model, abc.ABC):
         if blind := [v.path for v, g in zip(turn.variables, direct, strict=True) if g is None]:
             raise ValueError(f"turn {turn.name!r} of {self.name} gives no gradient to {', '.join(blind)}")
         # Of this replica's own mean: that of all would need the gradients summed a second time.
-        norm = tf.linalg.global_norm(direct) / optimizer.scale_loss(tf.constant(1.0 / replicas))
+        # Of a gathered row that repeats, the gradient comes in pieces, whose sum has another norm than they.
+        whole = [tf.convert_to_tensor(gradient) for gradient in direct]
+        norm = tf.linalg.global_norm(whole) / optimizer.scale_loss(tf.constant(1.0 / replicas))
         optimizer.apply(direct, list(turn.variables))
         return {**terms, turn.name + GRADIENT_NORM: norm}
 

@@ -76,6 +76,9 @@ class State:
         first_norms: the usual norm of each turn's gradient in the first epoch.
         reached: what diagnostics have found well at least once.
         warnings: those given so far: name, text, step, epoch, and the epoch in which it was over, or None.
+        compared: how samples are compared with the data, as was found at the first look: whether with
+            `coarse` data, of as many levels as the model; and the `judge` whose features are used: its name,
+            path and the hash of its weights, and whether it is gone since; None where there is none.
     """
 
     step: int = 0
@@ -90,6 +93,7 @@ class State:
     first_norms: dict[str, float] = dataclasses.field(default_factory=dict)
     reached: list[str] = dataclasses.field(default_factory=list)
     warnings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+    compared: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Log:
@@ -408,7 +412,8 @@ class Checkpointer(keras.callbacks.Callback):
         checkpoints.save(self.run.checkpoints, self.state.step, arrays, meta)
         with contextlib.suppress(OSError):  # a full disk; the record is for those who look on
             spent = {"seconds": self.state.seconds, "processor_seconds": self.state.processor_seconds}
-            self.run.update(step=self.state.step, **spent, warnings=self.state.warnings)
+            seen = {"warnings": self.state.warnings, "compared": self.state.compared}
+            self.run.update(step=self.state.step, **spent, **seen)
         self.saved = time.monotonic()
 
     def heard(self, signum: int, frame: types.FrameType | None) -> None:

@@ -101,8 +101,11 @@ class Discriminator(Watch):
             return None
         total, _, count = state.watched[ACCURACY]
         share = total / count
+        smoothing = getattr(model.config, "smoothing", None)
         # The term itself is in the log of each interval.
-        return Found({}, {"discriminator": alarms.discriminator(share)}, f"discriminator: {share:.0%} right")
+        return Found(
+            {}, {"discriminator": alarms.discriminator(share, smoothing)}, f"discriminator: {share:.0%} right"
+        )
 
 
 class Pictures(Watch):
@@ -122,7 +125,7 @@ class Pictures(Watch):
     def look(self, model: Any, state: State) -> Found | None:
         samples = self.painter.shown
         if self.reference is None:
-            self.reference = self.compared(model, samples)
+            self.reference = self.compared(model, samples, state)
         values = self.reference.compare(samples)
         warnings = {"spread": alarms.spread(values["sample_spread"])}
         told = [f"spread {values['sample_spread']:.2f}"]
@@ -135,20 +138,41 @@ class Pictures(Watch):
             told.insert(0, f"{covered} of {known} classes")
         return Found({**values}, warnings, f"samples: {', '.join(told)}")
 
-    def compared(self, model: Any, samples: np.ndarray) -> diversity.Reference:
-        """What the samples are compared with."""
+    def compared(self, model: Any, samples: np.ndarray, state: State) -> diversity.Reference:
+        """What the samples are compared with: chosen at the first look, and the same after a stop."""
+        if not state.compared:
+            # A model of black and white pixels is compared with data of them; one of shades is not.
+            coarse = bool(model.levels) and np.allclose(samples, _coarsened(samples, model.levels))
+            state.compared = {"coarse": coarse, "judge": self._judge()}
         chosen = np.random.Generator(np.random.Philox([self.seed, EXAMPLES])).permutation(len(self.data))
         real = rows(self.data, np.sort(chosen[:EXAMPLES]))["image"]
-        # A model of black and white pixels is compared with data of them; one that draws shades is not.
-        if model.levels and np.allclose(samples, _coarsened(samples, model.levels)):
+        if state.compared["coarse"]:
             real = _coarsened(real, model.levels)
-        try:
-            extractor = extractors.own(self.data.spec, self.data.info, self.runs)
-        except ZooError as error:
-            log.warning("%s Samples are compared with the data by their pixels alone.", error)
-            extractor = None
+        extractor = None
+        judge = state.compared["judge"]
+        if judge and not judge["gone"]:
+            try:
+                extractor = extractors.again(Path(judge["path"]), judge["weights"])
+            except ZooError as error:
+                log.warning(
+                    "%s From here on samples are compared with the data by their pixels alone.", error
+                )
+                judge["gone"] = True
         classes = extractor is not None and extractors.knows_classes(extractor, self.data.info)
         return diversity.Reference(real, extractor, classes)
+
+    def _judge(self) -> dict[str, Any] | None:
+        """The classifier of these data, as the state holds it."""
+        shape = self.data.fields["image"].shape[1:]
+        try:
+            found = extractors.own(self.data.spec, self.data.info, shape, self.runs)
+        except ZooError as error:
+            log.warning("%s Samples are compared with the data by their pixels alone.", error)
+            return None
+        if found is None:
+            return None
+        path = str(found.model.path.resolve())
+        return {"name": found.name, "path": path, "weights": found.weights_hash, "gone": False}
 
 
 class Texts(Watch):

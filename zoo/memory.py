@@ -25,7 +25,9 @@ def keep_freed() -> bool:
     Returns:
         Whether the C library took it: on Linux with glibc.
     """
-    if platform.libc_ver()[0] != "glibc" or any(name.startswith("MALLOC_") for name in os.environ):
+    told = any(name.startswith("MALLOC_") for name in os.environ)
+    told = told or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
+    if told or platform.libc_ver()[0] != "glibc":
         return False
     mallopt = ctypes.CDLL(None).mallopt
     options = {

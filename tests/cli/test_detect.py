@@ -87,6 +87,7 @@ def test_json_is_one_document_with_its_receipts(gmzoo, tmp_path):
     data = zoo.data.load("digits", "validation")
     assert receipt["fitted_to"] == {
         "dataset": "digits", "split": "validation", "n": 179, "fingerprint": data.info.fingerprint,
+        "selected_on": True,  # the best checkpoint is that of this split
     }  # fmt: skip
     assert found["threshold"] == receipt["threshold"]
     assert found["flagged"] == sum(each["score"] > found["threshold"] for each in found["examples"])
@@ -103,6 +104,7 @@ def test_against_a_set_that_is_known_to_be_anomalous(gmzoo, tmp_path, noise):
     for each in metrics.values():
         assert set(each) == {"value", "standard_error", "unit", "kind", "better", "receipt"}
         assert each["receipt"]["against"]["dataset"] == noise
+        assert (each["kind"], each["receipt"]["kind"]) == ("estimate", "exact")
     header, rows = rows_of(tmp_path / "a.csv")
     assert header == ["index", "file", "score", "flag", "source"]
     normal, odd = (np.array([float(row[2]) for row in rows if row[4] == spec]) for spec in ("digits", noise))
@@ -143,7 +145,9 @@ def test_a_bound_says_so(trained):
 def test_what_is_normal_can_be_said(gmzoo, noise):
     done = gmzoo(*NADE, "--data", "digits", "--limit", 30, "--fit-data", noise, "--json")
     assert done.code == 0, done.err
-    assert (done.json["receipt"]["fitted_to"]["split"], done.json["flagged"]) == ("all", 0)
+    fitted_to = done.json["receipt"]["fitted_to"]
+    assert (fitted_to["split"], done.json["flagged"]) == ("all", 0)
+    assert fitted_to["selected_on"] is False
 
 
 def test_judging_what_the_threshold_was_fitted_to_is_told(gmzoo):
@@ -187,7 +191,9 @@ def test_a_background_of_other_images_says_how_to_train_one(gmzoo):
     done = gmzoo("detect", "--model", "shipped:vae", "--method", "ratio")
     assert done.code == 2
     (line,) = [each for each in done.err.splitlines() if each.startswith("Error")]
-    assert "28 x 28 x 1 in 2 levels, the background independent scores images of 8 x 8 x 1 in 2 levels" in line
+    assert (
+        "28 x 28 x 1 in 2 levels, the background independent scores images of 8 x 8 x 1 in 2 levels" in line
+    )
     assert line.endswith("Train one on the same data: gmzoo train independent --dataset glyphs")
 
 

@@ -14,6 +14,18 @@ DRAWS = 2000
 #: A right family fails with this probability in one of all units.
 SIGNIFICANCE = 1e-4
 
+of_models_with_codes = pytest.mark.parametrize(
+    "subject",
+    [
+        pytest.param((name, preset), marks=pytest.mark.xdist_group(name), id=f"{name}-{preset}")
+        for name in registry.names()
+        if "decode" in registry.card(name)["capabilities"]
+        for preset in registry.presets(name)
+        if preset.startswith("tiny")
+    ],
+    indirect=True,
+)
+
 
 def check(draws: np.ndarray, parts: tuple[Part, ...]) -> None:
     """Holds draws [N, d] against the families of their units."""
@@ -31,9 +43,9 @@ def check(draws: np.ndarray, parts: tuple[Part, ...]) -> None:
             assert min(pvalues) > SIGNIFICANCE / part.size
 
 
+@of_models_with_codes
 def test_draws_are_of_the_family_that_the_model_names(subject):
-    if not isinstance(subject.model, Decodes):
-        return
+    assert isinstance(subject.model, Decodes)
     parts = subject.model.prior_parts()
     check(subject.loaded.prior(range(DRAWS)), parts)
     assert subject.loaded.prior_parts == parts
@@ -67,9 +79,8 @@ def test_shipped_models_have_the_prior_that_is_taken_for_theirs(path):
     check(model.prior(range(DRAWS)), model.prior_parts)
 
 
+@of_models_with_codes
 def test_a_saved_model_without_a_card_has_a_prior_that_nothing_is_known_of(subject):
-    if not isinstance(subject.model, Decodes):
-        return
     bare = sampling.load(subject.saved)
     bare.card, bare.name = {}, bare.path.name
     assert bare.prior_parts == (Part("other", bare.prior([0]).shape[1]),)

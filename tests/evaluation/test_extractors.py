@@ -94,6 +94,19 @@ def test_the_vit_of_the_data(shop, tmp_path, spec, info, shape, expected, caplog
     assert "no vit was trained" not in caplog.text
 
 
+@pytest.mark.parametrize("size", [8, 30])
+def test_a_training_is_watched_by_the_same_vit(shop, tmp_path, size):
+    """Of two that were trained on the data, the one of the nearest size."""
+    card_path = shop / "vit-glyphs/1/assets.extra/model_card.json"
+    card = json.loads(card_path.read_text())
+    card["dataset"] |= {"spec": "digits", "fingerprint": "d"}
+    card_path.write_text(json.dumps(card))
+    asked = "digits", Info(class_names=DIGITS, fingerprint="d"), (size, size, 1)
+    found = extractors.own(*asked, tmp_path / "runs")
+    assert found.model.path == choose(None, *asked, tmp_path / "runs").model.path
+    assert found.model.path.parent.name == ("vit" if size == 8 else "vit-glyphs")
+
+
 @pytest.mark.parametrize(
     ("shape", "expected"), [((9, 9, 1), "digits"), ((30, 30, 1), "glyphs"), ((64, 64, 3), "shapes")]
 )

@@ -16,6 +16,8 @@ SPREAD = 0.25
 RECALL = 0.1
 #: The share of images that a discriminator may take for what they are.
 ACCURACY = 0.99
+#: How far labels are smoothed where that is advised.
+SMOOTHING = 0.1
 #: A gradient, as a share of what it was in the first epoch.
 VANISHED = 1e-4
 #: The largest gradient of an epoch, in multiples of the usual one.
@@ -72,18 +74,21 @@ def recall(share: float) -> str | None:
     )
 
 
-def discriminator(accuracy: float) -> str | None:
+def discriminator(accuracy: float, smoothing: float | None) -> str | None:
     """Whether a discriminator cannot be fooled.
 
     Args:
         accuracy: the share of real and generated images that it took for what they are, over an epoch.
+        smoothing: of its labels, as it is set; None where the model has no such option.
     """
     if accuracy <= ACCURACY:
         return None
+    smoother = smoothing is not None and smoothing < SMOOTHING
     return (
         f"the discriminator told {100 * accuracy:.4g} % of the images right (the line is "
         f"{_percent(ACCURACY)}): the generator learns nothing from an opponent that it cannot fool. Try "
-        "--set discriminator.learning_rate=X with a smaller X, or --set smoothing=0.1."
+        "--set discriminator.learning_rate=X with a smaller X"
+        + (f", or --set smoothing={SMOOTHING:g}." if smoother else ".")
     )
 
 
@@ -114,10 +119,10 @@ def exploded(turn: str, largest: float, usual: float) -> str | None:
     """
     if largest <= EXPLODED * usual:
         return None
+    clip = f"--set {turn}.global_clipnorm={usual:.1g}, or " if usual > 0.0 else ""  # 0 would stop training
     return (
         f"the gradient of the turn {turn!r} rose to {largest:.2g}, where {usual:.2g} is usual (the line is "
-        f"{EXPLODED:g} times that): one such step can undo many. Try "
-        f"--set {turn}.global_clipnorm={usual:.1g}, or a smaller learning rate."
+        f"{EXPLODED:g} times that): one such step can undo many. Try {clip}a smaller learning rate."
     )
 
 

@@ -79,7 +79,9 @@ def fit(
 
     The threshold is the m-th largest of their N scores, with m = false_alarms (N + 1) rounded down: of a new
     example that is exchangeable with them, the score is above it with a probability of at most m / (N + 1).
-    For typicality this holds up to a term of 1 / N, since the mean is taken of the same examples.
+    For typicality this holds up to a term of 1 / N, since the mean is taken of the same examples. Examples by
+    which the model was chosen among others (the best checkpoint, early stopping) are no longer quite
+    exchangeable with new ones: they may score a little lower.
 
     Args:
         method: one of `METHODS`.

@@ -7,7 +7,8 @@
     distinct of texts: the share of different n-grams, over that in as many texts of the data
 
 References:
-    Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991, equation 2, k = 3.
+    Kynkaanniemi et al., Improved Precision and Recall Metric, arXiv 1904.06991, equation 2, as
+    `neighbours` has it.
     Li et al., A Diversity-Promoting Objective Function for Neural Conversation Models, arXiv 1510.03055,
     section 5.1: distinct-n, here of characters.
 
@@ -22,9 +23,8 @@ import numpy as np
 
 from zoo.evaluation.classes import Tally, covered
 from zoo.evaluation.extractors import Extractor
-from zoo.evaluation.neighbours import radii, squared_distances
+from zoo.evaluation.neighbours import NEIGHBOUR, neighbourhoods, squared_distances
 
-NEIGHBOUR = 3
 GRAM = 4
 
 
@@ -55,6 +55,8 @@ class Reference:
     def compare(self, samples: np.ndarray) -> dict[str, float]:
         """`sample_spread`; with features `sample_recall`; with classes `classes_covered`, `class_entropy`.
 
+        Recall needs more than `NEIGHBOUR` of each.
+
         Args:
             samples: float32 [M, H, W, C] in [0, 1].
         """
@@ -62,7 +64,8 @@ class Reference:
         found = {"sample_spread": mean_distance(samples) / self.distance if self.distance else 1.0}
         if self.extractor is not None:
             seen = self.extractor.see(samples, self.tally is not None)
-            found["sample_recall"] = recall(self.features, seen.features)
+            if min(len(self.features), len(samples)) > NEIGHBOUR:
+                found["sample_recall"] = neighbourhoods(self.features, seen.features).recall[0]
             if self.tally is not None and seen.probabilities is not None:
                 tally = _tally(seen.probabilities)
                 found["classes_covered"] = int(covered(tally, self.tally).sum())
@@ -77,19 +80,6 @@ def mean_distance(images: np.ndarray) -> float:
     total = np.sqrt(squared_distances(flat, flat))
     np.fill_diagonal(total, 0.0)
     return float(total.sum() / max(1, len(flat) * (len(flat) - 1)))
-
-
-def recall(real: np.ndarray, samples: np.ndarray, k: int = NEIGHBOUR) -> float:
-    """The share of real features that lie in the ball around a sample's that reaches to its k-th other one.
-
-    Args:
-        real: [N, d].
-        samples: [M, d].
-        k: which other sample, at most M - 1.
-    """
-    real, samples = (np.asarray(each, np.float64) - real.mean(0) for each in (real, samples))
-    (reach,) = radii(samples, (k,))
-    return float((squared_distances(real, samples) <= reach[None, :]).any(1).mean())
 
 
 def distinct(texts: Sequence[str], n: int = GRAM) -> float | None:

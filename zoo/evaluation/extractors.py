@@ -45,6 +45,8 @@ log = logging.getLogger("gmzoo")
 
 #: The model whose features are used, and the name that asks for Keras' network instead.
 OWN, INCEPTION = "vit", "inception"
+#: The file of a SavedModel that holds its weights.
+WEIGHTS = "variables/variables.data-00000-of-00001"
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
 INCEPTION_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}"
 INCEPTION_SIZE = 299
@@ -141,7 +143,7 @@ class SavedModelExtractor(Extractor):
         self.model = model
         trained_on = model.card.get("dataset", {}).get("spec")
         self.name = f"{model.name} trained on {trained_on}" if trained_on else model.name
-        self.weights_hash = _hash(model.path / "variables/variables.data-00000-of-00001")
+        self.weights_hash = _hash(model.path / WEIGHTS)
         height, width, channels = model.signatures["encode"]["inputs"]["image"]["shape"][1:]
         self.image_shape = (height, width, channels)
         self.size = model.signatures["encode"]["outputs"]["code"]["shape"][-1]
@@ -247,10 +249,7 @@ def choose(
         raise UsageError("No vit makes features of images here: train one (gmzoo train vit), or name one.")
     same = [each for each in candidates if trained_on(each[1], spec, info)]
     shipped = [each for each in candidates if registry.SHIPPED in each[0].parents]
-    path, card = min(
-        same or shipped or candidates,
-        key=lambda each: _far(each[1]["config"]["image_shape"], image_shape),  # the first of equals
-    )
+    path, card = _nearest(same or shipped or candidates, image_shape)
     if not same:
         log.warning(
             "no vit was trained on %s here; features come from one trained on %s: compare figures made with "
@@ -262,20 +261,47 @@ def choose(
     return extractor
 
 
-def own(spec: str, info: Info, runs: str | os.PathLike[str] | None = None) -> Extractor | None:
-    """The zoo's own extractor that was trained on this data set; None where there is none.
+def own(
+    spec: str, info: Info, image_shape: Sequence[int], runs: str | os.PathLike[str] | None = None
+) -> SavedModelExtractor | None:
+    """The zoo's own extractor that was trained on this data set, as `choose`; None where there is none.
 
     Args:
         spec: the data set.
         info: its description.
+        image_shape: (H, W, C) of its images.
         runs: where runs live.
     """
-    found = next((path for path, card in _own(runs) if trained_on(card, spec, info)), None)
-    return None if found is None else _opened(found)
+    same = [each for each in _own(runs) if trained_on(each[1], spec, info)]
+    return _opened(_nearest(same, image_shape)[0]) if same else None
+
+
+def again(path: Path, weights_hash: str) -> SavedModelExtractor:
+    """An extractor that was used before.
+
+    Args:
+        path: of its SavedModel.
+        weights_hash: that it had.
+
+    Raises:
+        ZooError: it is gone, or has other weights now.
+    """
+    if not (path / WEIGHTS).is_file():
+        raise ZooError(f"{path}, whose features were used until now, is gone.")
+    if _hash(path / WEIGHTS) != weights_hash:
+        raise ZooError(f"{path}, whose features were used until now, has other weights.")
+    return _opened(path)
+
+
+def _nearest(
+    candidates: Sequence[tuple[Path, dict[str, Any]]], image_shape: Sequence[int]
+) -> tuple[Path, dict[str, Any]]:
+    """The one whose images are nearest in size and colour, of equals the first."""
+    return min(candidates, key=lambda each: _far(each[1]["config"]["image_shape"], image_shape))
 
 
 @functools.cache
-def _opened(path: Path) -> Extractor:
+def _opened(path: Path) -> SavedModelExtractor:
     return SavedModelExtractor(load(path))
 
 
