@@ -76,8 +76,8 @@ def command(
         raise UsageError("--samples, --data and --data-dir say how to measure: add --evaluate.")
     chosen = inputs.parse_seeds(seeds, count, seed)
     path = output.check_out(out, force, (".html",)) or output.free_name("report", ".html")
-    for model in models:  # a wrong name is told before TensorFlow is waited for
-        registry.resolve(model, runs_dir)
+    for name in models:  # a wrong name is told before TensorFlow is waited for
+        registry.resolve(name, runs_dir)
     source = {"data": data, "data_dir": data_dir}
     loaded = {model: inputs.load_model(model, runs_dir, source) for model in dict.fromkeys(models)}
     from zoo.evaluation.evaluate import evaluate as measure

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 import tokenize
+import types
 import zlib
 from pathlib import Path
 
@@ -453,6 +454,7 @@ def test_terms_of_a_turn_are_means_over_the_steps_at_which_it_was_due(tmp_path):
     recorder = callbacks.Recorder(
         callbacks.State(), callbacks.Log(Run(tmp_path), 0), training.Quiet(), 1000, tells_epochs=False
     )
+    recorder.set_model(types.SimpleNamespace(turn_optimizers={}))
     for step in range(4):
         recorder.on_train_batch_end(step, {"always": 1.0, **({"second": 6.0} if step % 2 == 0 else {})})
     recorder.flush()

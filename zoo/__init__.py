@@ -63,6 +63,9 @@ def load(model: str | os.PathLike[str], runs: str | os.PathLike[str] | None = No
 
 def train(name: str, **options: Any) -> Run | None:
     """Trains a model, or resumes its run, and exports it: see `zoo.training.train` and `.plan`."""
+    from zoo.memory import keep_freed
+
+    keep_freed()
     from zoo import training
 
     return training.train(name, **options)

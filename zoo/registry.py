@@ -23,7 +23,7 @@ if typing.TYPE_CHECKING:
 
 MODELS = Path(__file__).with_name("models")
 #: The settings of a preset that does not name them.
-UNSAID = {"averages": {}, "patience": None, "precision": "float32", "jit": False}
+UNSAID: dict[str, Any] = {"averages": {}, "patience": None, "precision": "float32", "jit": False}
 SHIPPED = Path(str(importlib.resources.files("zoo.saved_models")))
 
 

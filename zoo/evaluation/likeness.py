@@ -39,7 +39,7 @@ def frechet(subject: Subject) -> Metrics:
 
     receipt = subject.image_receipt(**few(min(real.count, drawn.count)))
     parts = subject.image_receipt(samples=0, n=b.count, other_part=a.count, **few(a.count))
-    floor = frechet_distance(a, b)
+    floor: float | None = frechet_distance(a, b)
     if real.count < LEAST_FLOOR:
         parts["warning"], floor = f"two parts of real images take {LEAST_FLOOR} of them", None
     return {
