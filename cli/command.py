@@ -148,6 +148,20 @@ split_option = click.option(
     help="Which part of the data.  [default: test where there is one, else all]",
 )
 
+#: How a bound on a likelihood is drawn.
+bound_options = _stacked(
+    click.option(
+        "--importance-samples",
+        type=click.IntRange(min=1),
+        help="Draws of the code for each example, for a bound: more are closer to log p(x).  [default: 50]",
+    ),
+    click.option(
+        "--seed",
+        type=click.IntRange(min=0),
+        help="Of these draws: example i has seed SEED + i.  [default: 0]",
+    ),
+)
+
 #: Where results go.
 out_options = _stacked(
     click.option(

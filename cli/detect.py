@@ -10,7 +10,15 @@ from typing import Any
 
 import click
 
-from zoo.cli.command import Command, data_options, json_option, model_options, out_options, split_option
+from zoo.cli.command import (
+    Command,
+    bound_options,
+    data_options,
+    json_option,
+    model_options,
+    out_options,
+    split_option,
+)
 from zoo.errors import UsageError
 
 if typing.TYPE_CHECKING:
@@ -64,14 +72,7 @@ SHOWN, COLUMNS = 32, 8
     metavar="SPEC",
     help="A set that is known to be anomalous, while --data is normal: says how well the two are told apart.",
 )
-@click.option(
-    "--importance-samples",
-    type=click.IntRange(min=1),
-    help="Draws of the code for each example, for a bound.  [default: 50]",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Of these draws: example i has seed SEED + i.  [default: 0]"
-)
+@bound_options
 @out_options
 @json_option
 def command(

@@ -10,7 +10,15 @@ from typing import Any
 
 import click
 
-from zoo.cli.command import Command, data_options, json_option, model_options, out_options, split_option
+from zoo.cli.command import (
+    Command,
+    bound_options,
+    data_options,
+    json_option,
+    model_options,
+    out_options,
+    split_option,
+)
 from zoo.errors import UsageError
 
 if typing.TYPE_CHECKING:
@@ -35,14 +43,7 @@ Columns = dict[str, list[float]]
 @model_options
 @data_options
 @split_option
-@click.option(
-    "--importance-samples",
-    type=click.IntRange(min=1),
-    help="Draws of the code for each example, for a bound: more are closer to log p(x).  [default: 50]",
-)
-@click.option(
-    "--seed", type=click.IntRange(min=0), help="Of these draws: example i has seed SEED + i.  [default: 0]"
-)
+@bound_options
 @click.option(
     "--threshold",
     type=float,

@@ -85,7 +85,7 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     assert card["command"] == f"gmzoo train {name}" + (f" --preset {preset}" if preset != default else "")
     values = registry.presets(name)[preset]
     config_class = registry.model_class(name).config_class()
-    decided = ("image_shape", "features", "classes")
+    decided = ("image_shape", "features", "classes", "vocabulary", "length")
     of_data = {key: card["config"][key] for key in decided if card["config"].get(key)}
     config = configure(config_class, {**values["config"], **of_data})
     assert json.loads(json.dumps(dataclasses.asdict(config))) == card["config"]
