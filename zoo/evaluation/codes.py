@@ -19,10 +19,8 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.base import Decodes, Encodes
+from zoo.evaluation.posteriors import ACTIVE
 from zoo.latents import placed
-
-#: The variance of the posterior's mean over the data, above which a unit is active.
-ACTIVE = 0.01
 
 
 @dataclasses.dataclass(frozen=True)

@@ -24,6 +24,7 @@ import numpy as np
 from zoo.evaluation.classes import Tally, covered
 from zoo.evaluation.extractors import Extractor
 from zoo.evaluation.neighbours import NEIGHBOUR, neighbourhoods, squared_distances
+from zoo.evaluation.texts import distinct_runs
 
 GRAM = 4
 
@@ -84,8 +85,7 @@ def mean_distance(images: np.ndarray) -> float:
 
 def distinct(texts: Sequence[str], n: int = GRAM) -> float | None:
     """The share of different ones among all runs of n characters in texts; None where there is no run."""
-    grams = [text[start : start + n] for text in texts for start in range(len(text) - n + 1)]
-    return len(set(grams)) / len(grams) if grams else None
+    return distinct_runs(texts, n)
 
 
 def distinct_beside(texts: Sequence[str], real: Sequence[str]) -> float | None:
