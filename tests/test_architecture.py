@@ -28,7 +28,7 @@ LAW = [
     {"registry", "data", "runs", "checkpoints", "schedules", "machine"},
     {"models"},
     {"base"},
-    {"layers", "distributions", "losses", "noise"},
+    {"annealing", "layers", "distributions", "losses", "noise"},
     {"errors", "files", "latents", "memory", "plain", "quiet"},
     {"saved_models"},
 ]

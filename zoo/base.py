@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Literal, final
 import keras
 import tensorflow as tf
 
+from zoo.annealing import Ramp
 from zoo.errors import UsageError, nearest
 from zoo.latents import Part
 from zoo.noise import Noise, StepNoise
@@ -607,8 +608,10 @@ def configure(config_class: type, values: Mapping[str, Any]) -> Any:
     """A `Config` from plain values, each checked against its field's type.
 
     Args:
-        config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal`, or tuples of them.
-        values: field name -> plain value: a number, text, true or false, or a list.
+        config_class: a frozen dataclass whose fields are int, float, bool, str, `Literal`, or tuples of them,
+            or frozen dataclasses of such fields.
+        values: field name -> plain value: a number, text, true or false, or a list; for a dataclass the
+            values of its fields by name. A number in place of a `Ramp` is one that never changes.
 
     Raises:
         UsageError: an unknown key (the nearest valid one is named), or a value of the wrong type.
@@ -622,6 +625,8 @@ def configure(config_class: type, values: Mapping[str, Any]) -> Any:
 
 def _typed(key: str, value: Any, hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return _nested(key, value, hint)
     if origin is Literal:
         if value in arguments and type(value) in {type(a) for a in arguments}:
             return value
@@ -645,3 +650,19 @@ def _typed(key: str, value: Any, hint: Any) -> Any:
         hint, "a list"
     )
     raise UsageError(f"{key}={value!r}: must be {wanted}.")
+
+
+def _nested(key: str, value: Any, hint: Any) -> Any:
+    """A field that is a dataclass itself; errors name it by `key.field`."""
+    if isinstance(value, hint):
+        return value
+    if hint is Ramp and isinstance(value, int | float) and not isinstance(value, bool):
+        value = {"start": value, "end": value}
+    if not isinstance(value, Mapping):
+        number = "a number, or " if hint is Ramp else ""
+        names = ", ".join(f"{key}.{field.name}" for field in dataclasses.fields(hint))
+        raise UsageError(f"{key}={value!r}: must be {number}values of {names}.")
+    try:
+        return configure(hint, value)
+    except UsageError as error:
+        raise UsageError(f"{key}: {error}") from error

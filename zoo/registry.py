@@ -12,9 +12,11 @@ import importlib.resources
 import os
 import pkgutil
 import typing
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from zoo.annealing import Ramp
 from zoo.errors import UsageError, nearest
 from zoo.runs import Run, all_runs, runs_dir
 
@@ -42,7 +44,7 @@ def _literals(name: str) -> dict[str, Any]:
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and node.name == "Config":
             found["Config"] = {
-                field.target.id: ast.literal_eval(field.value)
+                field.target.id: _literal(field.value)
                 for field in node.body
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name) and field.value
             }
@@ -51,6 +53,14 @@ def _literals(name: str) -> dict[str, Any]:
         if node.targets[0].id in ("CARD", "PRESETS"):
             found[node.targets[0].id] = ast.literal_eval(node.value)
     return found
+
+
+def _literal(node: ast.expr) -> Any:
+    """The plain value of a literal, or of `Ramp(...)` of literals."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == Ramp.__name__:
+        named = {each.arg: ast.literal_eval(each.value) for each in node.keywords if each.arg}
+        return dataclasses.asdict(Ramp(*map(ast.literal_eval, node.args), **named))
+    return ast.literal_eval(node)
 
 
 def card(name: str) -> dict[str, Any]:
@@ -78,6 +88,19 @@ def defaults(name: str) -> dict[str, Any]:
         UsageError: there is no such model.
     """
     return _literals(name)["Config"]
+
+
+def options(name: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """All options of a model's `Config`, plain: its defaults, with some values instead of them.
+
+    Raises:
+        UsageError: there is no such model.
+    """
+    found = defaults(name)
+    ramps = {key for key, value in found.items() if isinstance(value, Mapping)}
+    return found | {
+        key: dataclasses.asdict(Ramp.of(value)) if key in ramps else value for key, value in values.items()
+    }
 
 
 def preset(name: str, which: str | None = None) -> tuple[str, dict[str, Any]]:

@@ -173,7 +173,7 @@ def plan(
         raise UsageError(f"--seed must be at most {LARGEST_SEED}.")
     model_class = registry.model_class(name)
     config_class = model_class.config_class()
-    changed, optimizers = _split_settings(settings or {}, base["optimizers"], config_class)
+    changed, optimizers = _split_settings(settings or {}, base, config_class)
     configure(config_class, {**base["config"], **changed})  # before any data is prepared
     spec = dataset or base["dataset"]
     if image_size is None:
@@ -243,24 +243,37 @@ def plan(
 
 
 def _split_settings(
-    settings: Mapping[str, Any], optimizers: Mapping[str, Mapping[str, Any]], config_class: type
+    settings: Mapping[str, Any], preset: Mapping[str, Any], config_class: type
 ) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
-    """`KEY=` is an option of the model, `learning_rate=` of every optimizer, `TURN.KEY=` of one turn's."""
+    """`KEY=` is an option of the model, `learning_rate=` of every optimizer, `TURN.KEY=` of one turn's, and
+    `OPTION.KEY=` one value of an option that has several.
+    """
     changed: dict[str, Any] = {}
-    tuned = {turn: dict(values) for turn, values in optimizers.items()}
+    tuned = {turn: dict(values) for turn, values in preset["optimizers"].items()}
+    valid = {field.name for field in dataclasses.fields(config_class)}
+    nested = {
+        key: dataclasses.asdict(value)
+        for key, value in vars(configure(config_class, preset["config"])).items()
+        if dataclasses.is_dataclass(value) and not isinstance(value, type)
+    }
     for key, value in settings.items():
         turn, _, option = key.rpartition(".")
         if (key == "learning_rate" and tuned) or turn in tuned:
             for values in [tuned[turn]] if turn else tuned.values():
                 values[option] = value
+        elif turn in nested:
+            before = changed.get(turn, nested[turn])
+            changed[turn] = {**(before if isinstance(before, Mapping) else nested[turn]), option: value}
         elif turn:
             turns = ", ".join(tuned) or "none with an optimizer"
-            raise UsageError(f"no turn {turn!r}; this model has {turns}.{nearest(turn, tuned)}")
+            several = f", and of its options {', '.join(nested)} has several values" if nested else ""
+            raise UsageError(
+                f"no turn {turn!r}; this model has {turns}{several}.{nearest(turn, [*tuned, *nested])}"
+            )
         else:
             changed[key] = value
     for turn, values in tuned.items():
         make_optimizer(turn, values, 1)  # names what is wrong before any work is done
-    valid = {field.name for field in dataclasses.fields(config_class)}
     valid |= {"learning_rate"} if tuned else set()
     for key in changed:
         if key not in valid:

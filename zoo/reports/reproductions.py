@@ -154,7 +154,7 @@ def finished_run(
 def preset_settings(model: str, preset: str) -> dict[str, Any]:
     """What a run has to be told to be the preset itself: plain values, without what its data decides."""
     values = registry.UNSAID | registry.presets(model)[preset]
-    config = registry.defaults(model) | values["config"]
+    config = registry.options(model, values["config"])
     told = {key: values[key] for key in SETTINGS}
     return plain({**told, "init_from": None, "config": _chosen_options(config)})
 
