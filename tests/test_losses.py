@@ -10,7 +10,16 @@ import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zoo.losses import class_cross_entropy, cross_entropy, discriminator_loss, generator_loss
+from zoo.errors import UsageError
+from zoo.losses import (
+    check_adversarial,
+    class_cross_entropy,
+    cross_entropy,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    verdicts,
+)
 
 STATES = 6
 #: How often each of the states is seen, among the real and among the generated examples.
@@ -69,6 +78,110 @@ def test_smoothing_moves_the_best_real_logit_and_leaves_the_fake_side():
 def test_losses_of_certain_and_wrong_logits_are_finite_and_means():
     assert float(cross_entropy(tf.constant([-200.0, 200.0]), 1.0)) == pytest.approx(100.0)
     assert float(generator_loss(tf.constant([0.0, 0.0, 0.0]))) == pytest.approx(math.log(2), rel=1e-6)
+
+
+@settings(max_examples=25, deadline=None)
+@given(real=counts, fake=counts)
+def test_the_best_outputs_of_the_other_losses(real, fake):
+    p, q = real / real.sum(), fake / fake.sum()
+    rows = [np.repeat(np.arange(STATES), each) for each in (real, fake)]
+
+    def loss_of(outputs: np.ndarray, kind: str) -> tuple[float, np.ndarray]:
+        variable = tf.Variable(outputs, dtype=tf.float32)
+        with tf.GradientTape() as tape:
+            loss = discriminator_loss(*(tf.gather(variable, row) for row in rows), kind)
+        return float(loss), tf.convert_to_tensor(tape.gradient(loss, variable)).numpy()
+
+    # Least squares: the best output is p / (p + q) too, and the loss is convex.
+    least, slope = loss_of(p / (p + q), "least_squares")
+    np.testing.assert_allclose(slope, np.zeros(STATES), atol=1e-6)
+    assert least == pytest.approx(0.5 * (p * q / (p + q)).sum(), abs=1e-6)
+    # Hinge: the best output is the sign of p - q, and the loss is 2 - 2 (total variation).
+    variation = 0.5 * np.abs(p - q).sum()
+    assert loss_of(np.sign(p - q), "hinge")[0] == pytest.approx(2.0 - 2.0 * variation, abs=1e-5)
+    for change in (-0.3, 0.3):
+        assert loss_of(np.sign(p - q) + change, "hinge")[0] >= 2.0 - 2.0 * variation - 1e-5
+    # A critic's loss is a difference of means: a constant on all outputs changes nothing.
+    outputs = np.linspace(-1.0, 2.0, STATES)
+    assert loss_of(outputs, "wgan_gp")[0] == pytest.approx(float(((q - p) * outputs).sum()), abs=1e-5)
+    assert loss_of(outputs + 3.0, "wgan_gp")[0] == pytest.approx(loss_of(outputs, "wgan_gp")[0], abs=1e-5)
+
+
+def test_what_the_generator_minimises():
+    outputs = np.array([-1.5, 0.25, 2.0], np.float32)
+    probability = 1 / (1 + np.exp(-outputs.astype(np.float64)))
+    expected = {
+        "non_saturating": -np.log(probability).mean(),
+        "saturating": np.log(1 - probability).mean(),
+        "least_squares": 0.5 * np.square(outputs - 1).mean(),
+        "hinge": -outputs.mean(),
+        "wgan_gp": -outputs.mean(),
+    }
+    for kind, value in expected.items():
+        assert float(generator_loss(tf.constant(outputs), kind)) == pytest.approx(value, rel=1e-5), kind
+    same = [
+        discriminator_loss(tf.constant(outputs), tf.constant(outputs), *each)
+        for each in [("saturating",), ()]
+    ]
+    assert float(same[0]) == float(same[1])
+
+
+@pytest.mark.parametrize("length", [0.2, 1.0, 3.0])
+def test_the_penalty_of_a_linear_critic(length):
+    w = np.random.default_rng(0).normal(size=(4, 3, 2)).astype(np.float32)
+    w *= length / np.linalg.norm(w)
+    x, y = tf.unstack(tf.random.stateless_normal((2, 5, 4, 3, 2), (1, 2)))
+    share = np.linspace(0.0, 0.9, 5, dtype=np.float32)
+    found = gradient_penalty(lambda z: tf.reduce_sum(z * w, (1, 2, 3)), x, y, share, 10.0)
+    assert float(found) == pytest.approx(10.0 * (length - 1.0) ** 2, rel=1e-4, abs=1e-8)
+
+
+def test_the_penalty_is_a_mean_over_examples_between_real_and_fake():
+    x, y = tf.unstack(tf.random.stateless_normal((2, 6, 3, 2), (2, 2)))
+    share = np.random.default_rng(3).uniform(size=6).astype(np.float32)
+    # Of |z|^2 / 2 the gradient is z itself.
+    found = gradient_penalty(lambda z: 0.5 * tf.reduce_sum(z**2, (1, 2)), x, y, share, 2.0)
+    between = x + share[:, None, None] * (y - x)
+    norms = np.linalg.norm(tf.reshape(between, (6, -1)), axis=1)
+    assert float(found) == pytest.approx(2.0 * np.square(norms - 1).mean(), rel=1e-5)
+
+
+def test_the_penalty_has_a_gradient_where_the_critic_is_flat():
+    weight = tf.Variable(tf.zeros((3,)))
+    x = tf.ones((4, 3))
+    with tf.GradientTape() as tape:
+        loss = gradient_penalty(lambda z: tf.linalg.matvec(z, weight), x, 2 * x, tf.fill((4,), 0.5), 10.0)
+    assert np.isfinite(tape.gradient(loss, weight).numpy()).all()
+    assert float(loss) == pytest.approx(10.0, rel=1e-4)
+
+
+def test_verdicts_draw_the_line_where_the_loss_has_it():
+    real, fake = tf.constant([0.3, 0.7, 2.0, 0.6]), tf.constant([-1.0, 0.2, 0.3, 0.8])
+    assert float(verdicts(real, fake)["discriminator_accuracy"]) == pytest.approx(5 / 8)
+    squares = verdicts(real, fake, "least_squares")
+    assert float(squares["discriminator_accuracy"]) == pytest.approx(6 / 8)  # labels 0 and 1: 1/2
+    smoothed = verdicts(real, fake, "least_squares", 0.5)
+    assert float(smoothed["discriminator_accuracy"]) == pytest.approx(6 / 8)  # labels 0 and 1/2: 1/4
+    assert float(squares["real_score"]) == pytest.approx(0.9)
+    critic = verdicts(real, fake, "wgan_gp")
+    assert "discriminator_accuracy" not in critic
+    assert float(critic["critic_distance"]) == pytest.approx(0.9 - 0.075)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("hinge", 0.1, 10.0, 1), "smooth"),
+        (("wgan_gp", 0.1, 10.0, 1), "smooth"),
+        (("non_saturating", 1.0, 10.0, 1), "smoothing"),
+        (("wgan_gp", 0.0, -1.0, 1), "penalty"),
+        (("wgan_gp", 0.0, 10.0, 0), "critic_steps"),
+    ],
+)
+def test_options_that_do_not_go_together_are_refused(options, said):
+    with pytest.raises(UsageError, match=said):
+        check_adversarial(*options)
+    check_adversarial("least_squares", 0.1, 10.0, 5)
 
 
 def test_class_cross_entropy_is_the_mean_over_the_labelled():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 
 import pytest
@@ -88,7 +87,7 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     decided = ("image_shape", "features", "classes", "vocabulary", "length")
     of_data = {key: card["config"][key] for key in decided if card["config"].get(key)}
     config = configure(config_class, {**values["config"], **of_data})
-    assert json.loads(json.dumps(dataclasses.asdict(config))) == card["config"]
+    assert configure(config_class, card["config"]) == config  # an option that is newer is at its default
     assert card["dataset"]["spec"] == values["dataset"]
     assert card["batch_size"] == values["batch_size"]
     counting = not values["optimizers"]

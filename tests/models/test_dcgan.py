@@ -144,6 +144,50 @@ def test_real_and_fake_are_normalised_apart():
     assert float(alone["fake_probability"]) != float(beside["fake_probability"])
 
 
+@pytest.mark.parametrize("loss", ["saturating", "least_squares", "hinge", "wgan_gp"])
+def test_every_loss_moves_both_players(loss):
+    model = game(loss=loss, hidden=6)
+    before = {each.path: each.numpy() for each in model.trainable_variables}
+    logs = model.train_step(batch(model))
+    assert all(np.isfinite(float(value)) for value in logs.values()), logs
+    still = [each.path for each in model.trainable_variables if np.array_equal(each, before[each.path])]
+    assert still == []
+
+
+def test_a_critic_has_no_batch_norm_and_judges_each_image_alone():
+    model = game(loss="wgan_gp", hidden=6, classes=3)
+    kinds = [type(layer).__name__ for layer in model.discriminator.layers]
+    assert "BatchNorm" not in kinds
+    assert any(type(layer).__name__ == "BatchNorm" for layer in model.generator.layers)
+    images = batch(model)
+    (together,) = model.discriminate(images, images["image"])
+    rows = {"label": images["label"][2:3]}
+    (alone,) = model.discriminate(rows, images["image"][2:3])
+    np.testing.assert_allclose(alone, together[2:3], atol=1e-6)
+
+
+def test_the_penalty_is_in_the_loss_and_pulls_the_gradient_to_length_1():
+    noise = StepNoise(0, 0, ROWS)
+    light, heavy = (game(loss="wgan_gp", penalty=penalty) for penalty in (0.0, 7.0))
+    images = batch(light)
+    fake = {"fake": tf.random.stateless_uniform(images["image"].shape, (5, 6), -1.0, 1.0)}
+    (without, _), (with_it, terms) = (
+        model.discriminator_objective(images, fake, noise) for model in (light, heavy)
+    )
+    assert float(terms["gradient_penalty"]) > 0.1  # the critic is nearly flat at first
+    assert float(with_it - without) == pytest.approx(float(terms["gradient_penalty"]), rel=1e-5)
+
+
+def test_a_critic_moves_more_often_than_the_generator():
+    model = game(loss="wgan_gp", critic_steps=3)
+    assert [model.due(step) for step in range(4)] == [
+        ("discriminator", "generator"),
+        ("discriminator",),
+        ("discriminator",),
+        ("discriminator", "generator"),
+    ]
+
+
 def test_images_lie_between_0_and_1_and_codes_between_minus_1_and_1():
     model = game()
     for weight in model.generator.trainable_variables:

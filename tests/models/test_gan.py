@@ -119,6 +119,16 @@ def test_images_lie_between_0_and_1_and_codes_between_minus_1_and_1():
     assert float(tf.reduce_max(image)) <= 1.0
 
 
+@pytest.mark.parametrize("loss", ["saturating", "least_squares", "hinge", "wgan_gp"])
+def test_every_loss_has_a_gradient_for_both_players(loss):
+    model = game(loss=loss)
+    logs = model.train_step(batch())
+    assert all(np.isfinite(float(value)) for value in logs.values()), logs
+    assert float(logs["discriminator_gradient_norm"]) > 0
+    assert float(logs["generator_gradient_norm"]) > 0
+    assert ("gradient_penalty" in logs) == (loss == "wgan_gp")
+
+
 def test_the_generator_starts_at_the_brightness_of_the_data():
     model = game()
     image = tf.random.stateless_uniform((500, 4, 4, 1), (1, 2)) * tf.reshape(
@@ -130,7 +140,15 @@ def test_the_generator_starts_at_the_brightness_of_the_data():
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"code_size": 0}, {"keep_input": 0.0}, {"keep_hidden": 1.5}, {"smoothing": 1.0}, {"pieces": 0}]
+    "wrong",
+    [
+        {"code_size": 0},
+        {"keep_input": 0.0},
+        {"keep_hidden": 1.5},
+        {"smoothing": 1.0},
+        {"pieces": 0},
+        {"loss": "hinge", "smoothing": 0.1},
+    ],
 )
 def test_impossible_options_are_refused(wrong):
     with pytest.raises(UsageError):

@@ -3,7 +3,8 @@
 Idea: replace pooling by strides, drop hidden fully connected layers, and normalise the activations of both
 players over the batch; then the two-player game is stable enough to draw images.
 
-Objective: as in the GAN: D minimises -E log D(x) - E log(1 - D(G(z))); G minimises -E log D(G(z)).
+Objective: as in the GAN: D minimises -E log D(x) - E log(1 - D(G(z))); G minimises -E log D(G(z)). Other
+losses are an option (`zoo.losses`).
 
 Reference: Radford, Metz, Chintala, Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks, arXiv 1511.06434: section 3, figure 1, section 4 (details of training). The paper's code
@@ -25,7 +26,14 @@ from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
 from zoo.layers.resampling import ImageConv, ImageConvTranspose
-from zoo.losses import discriminator_loss, generator_loss, verdicts
+from zoo.losses import (
+    Adversarial,
+    check_adversarial,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    verdicts,
+)
 from zoo.noise import Noise
 
 CARD = {
@@ -50,6 +58,18 @@ PRESETS = {
         "optimizers": {
             "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
             "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
+        },
+        "averages": {"generator": 0.9},
+        "expect": "nothing: four steps, for tests",
+    },
+    "tiny_wgan": {
+        "config": {"width": 4, "code_size": 4, "hidden": 8, "loss": "wgan_gp", "critic_steps": 2},
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {
+            "discriminator": {"name": "adam", "learning_rate": 1e-4, "beta_1": 0.0, "beta_2": 0.9},
+            "generator": {"name": "adam", "learning_rate": 1e-4, "beta_1": 0.0, "beta_2": 0.9},
         },
         "averages": {"generator": 0.9},
         "expect": "nothing: four steps, for tests",
@@ -118,6 +138,10 @@ class Config:
             13 pixels across, and it takes a layer above them to judge the whole.
         classes: 0, or the number of classes K of a class-conditional model.
         smoothing: real examples are labelled 1 - smoothing.
+        loss: what the players minimise: `zoo.losses`. With wgan_gp D has no BatchNorm: its penalty is of the
+            gradient of one example, and there would be none.
+        penalty: the weight of the gradient penalty of wgan_gp.
+        critic_steps: D moves so often for one move of G; 5 in the paper of wgan_gp.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -126,12 +150,14 @@ class Config:
     hidden: int = 0
     classes: int = 0
     smoothing: float = 0.0
+    loss: Adversarial = "non_saturating"
+    penalty: float = 10.0
+    critic_steps: int = 1
 
     def __post_init__(self) -> None:
         if min(self.code_size, self.width) < 1 or min(self.hidden, self.classes) < 0:
             raise UsageError("code_size and width must be at least 1, hidden and classes at least 0.")
-        if not 0 <= self.smoothing < 1:
-            raise UsageError("smoothing must be in [0, 1).")
+        check_adversarial(self.loss, self.smoothing, self.penalty, self.critic_steps)
         height, width, _ = self.image_shape
         if self.doublings < 1 or height % 2**self.doublings or width % 2**self.doublings:
             raise UsageError(
@@ -191,6 +217,12 @@ def make_generator(config: Config) -> keras.Model:
 def make_discriminator(config: Config) -> keras.Model:
     """Image [B, H, W, C + K] -> logit [B, 1]; the first layer has no normalisation (section 3)."""
     height, width, channels = config.image_shape
+    # Normalisation has a shift of its own; without it layers need one.
+    plain = config.loss == "wgan_gp"
+
+    def activated(layer: keras.layers.Layer) -> list[Any]:
+        return [layer, *([] if plain else [batch_norm()]), keras.layers.LeakyReLU(0.2)]
+
     layers: list[Any] = [
         keras.Input((height, width, channels + config.classes)),
         ImageConv(config.width, kernel_initializer=normal()),
@@ -198,18 +230,12 @@ def make_discriminator(config: Config) -> keras.Model:
     ]
     for index in range(1, config.doublings):
         filters = config.width * 2**index
-        layers += [
-            keras.layers.Conv2D(filters, 5, 2, "same", use_bias=False, kernel_initializer=normal()),
-            batch_norm(),
-            keras.layers.LeakyReLU(0.2),
-        ]
+        layers += activated(
+            keras.layers.Conv2D(filters, 5, 2, "same", use_bias=plain, kernel_initializer=normal())
+        )
     layers.append(keras.layers.Flatten())
     if config.hidden:
-        layers += [
-            keras.layers.Dense(config.hidden, use_bias=False, kernel_initializer=normal()),
-            batch_norm(),
-            keras.layers.LeakyReLU(0.2),
-        ]
+        layers += activated(keras.layers.Dense(config.hidden, use_bias=plain, kernel_initializer=normal()))
     layers += [
         keras.layers.Dense(1, use_bias=False, kernel_initializer=normal(), dtype="float32"),
     ]
@@ -236,7 +262,11 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
         return [
             Turn("discriminator", self.discriminator.trainable_variables, self.discriminator_objective),
             Turn(
-                "generator", self.generator.trainable_variables, self.generator_objective, through_shared=True
+                "generator",
+                self.generator.trainable_variables,
+                self.generator_objective,
+                through_shared=True,
+                every=self.config.critic_steps,
             ),
         ]
 
@@ -258,12 +288,24 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
         return {"fake": self.generator(code, training=True)}
 
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        real, fake = self.discriminate(batch, 2.0 * batch["image"] - 1.0, shared["fake"])
-        loss = discriminator_loss(real, fake, self.config.smoothing)
-        return loss, {"discriminator_loss": loss, **verdicts(real, fake)}
+        image = 2.0 * batch["image"] - 1.0
+        real, fake = self.discriminate(batch, image, shared["fake"])
+        kind, smoothing = self.config.loss, self.config.smoothing
+        loss = discriminator_loss(real, fake, kind, smoothing)
+        terms = {"discriminator_loss": loss, **verdicts(real, fake, kind, smoothing)}
+        if kind == "wgan_gp":
+            terms["gradient_penalty"] = gradient_penalty(
+                lambda between: self.discriminate(batch, between)[0],
+                image,
+                shared["fake"],
+                noise.uniform("share", ()),
+                self.config.penalty,
+            )
+            loss += terms["gradient_penalty"]
+        return loss, terms
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        loss = generator_loss(*self.discriminate(batch, shared["fake"]))
+        loss = generator_loss(*self.discriminate(batch, shared["fake"]), self.config.loss)
         return loss, {"generator_loss": loss}
 
     def draw_code(self, noise: Noise) -> tf.Tensor:

@@ -4,6 +4,7 @@ Idea: a generator G turns noise z into images; a discriminator D tells them from
 D would need to see. No likelihood is ever computed: the model is implicit, it can only be sampled.
 
 Objective: D maximises E log D(x) + E log(1 - D(G(z))); G maximises E log D(G(z)), the non-saturating form.
+Other losses are an option (`zoo.losses`).
 
 Reference: Goodfellow et al., Generative Adversarial Networks, arXiv 1406.2661: equation 1 and algorithm 1;
 the layer sizes of its MNIST experiment (maxout discriminator with dropout, rectifier generator).
@@ -25,7 +26,14 @@ from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.dropout import dropout
 from zoo.layers.maxout import Maxout
-from zoo.losses import discriminator_loss, generator_loss, verdicts
+from zoo.losses import (
+    Adversarial,
+    check_adversarial,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    verdicts,
+)
 from zoo.noise import Noise
 
 CARD = {
@@ -97,6 +105,9 @@ class Config:
         pieces: linear functions a maxout unit.
         keep_input, keep_hidden: the share of values that dropout keeps in D.
         smoothing: real examples are labelled 1 - smoothing.
+        loss: what the players minimise: `zoo.losses`.
+        penalty: the weight of the gradient penalty of wgan_gp.
+        critic_steps: D moves so often for one move of G; 5 in the paper of wgan_gp.
     """
 
     image_shape: tuple[int, int, int] = (28, 28, 1)
@@ -107,12 +118,16 @@ class Config:
     keep_input: float = 0.8
     keep_hidden: float = 0.5
     smoothing: float = 0.0
+    loss: Adversarial = "non_saturating"
+    penalty: float = 10.0
+    critic_steps: int = 1
 
     def __post_init__(self) -> None:
         if min(self.code_size, self.pieces, *self.generator_units, *self.discriminator_units) < 1:
             raise UsageError("code_size, pieces and all layer sizes must be at least 1.")
-        if not (0 < self.keep_input <= 1 and 0 < self.keep_hidden <= 1 and 0 <= self.smoothing < 1):
-            raise UsageError("keep_input and keep_hidden must be in (0, 1], smoothing in [0, 1).")
+        if not (0 < self.keep_input <= 1 and 0 < self.keep_hidden <= 1):
+            raise UsageError("keep_input and keep_hidden must be in (0, 1].")
+        check_adversarial(self.loss, self.smoothing, self.penalty, self.critic_steps)
 
 
 @final
@@ -168,7 +183,11 @@ class GAN(GenerativeModel, Decodes):
         return [
             Turn("discriminator", discriminator, self.discriminator_objective),
             Turn(
-                "generator", self.generator.trainable_variables, self.generator_objective, through_shared=True
+                "generator",
+                self.generator.trainable_variables,
+                self.generator_objective,
+                through_shared=True,
+                every=self.config.critic_steps,
             ),
         ]
 
@@ -178,11 +197,22 @@ class GAN(GenerativeModel, Decodes):
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         real = self.discriminate(batch["image"], noise, "real")
         fake = self.discriminate(shared["fake"], noise, "fake")
-        loss = discriminator_loss(real, fake, self.config.smoothing)
-        return loss, {"discriminator_loss": loss, **verdicts(real, fake)}
+        kind, smoothing = self.config.loss, self.config.smoothing
+        loss = discriminator_loss(real, fake, kind, smoothing)
+        terms = {"discriminator_loss": loss, **verdicts(real, fake, kind, smoothing)}
+        if kind == "wgan_gp":
+            terms["gradient_penalty"] = gradient_penalty(
+                lambda image: self.discriminate(image, noise, "between"),
+                batch["image"],
+                shared["fake"],
+                noise.uniform("share", ()),
+                self.config.penalty,
+            )
+            loss += terms["gradient_penalty"]
+        return loss, terms
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        loss = generator_loss(self.discriminate(shared["fake"], noise, "generator"))
+        loss = generator_loss(self.discriminate(shared["fake"], noise, "generator"), self.config.loss)
         return loss, {"generator_loss": loss}
 
     def prior(self, noise: Noise) -> tf.Tensor:
