@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import typing
 from collections.abc import Sequence
 from typing import Any
@@ -230,11 +229,14 @@ def report(
         seed, importance_samples: of bounds, where they were given.
     """
     from zoo.evaluation import anomaly
+    from zoo.evaluation.metrics import mean_of, metric
+    from zoo.evaluation.receipts import of_data
 
     model, *background = models
+    takes = model.takes
     kinds = ["exact" if each.kind == "exact" and not normal.info.dequantised else "bound" for each in models]
     receipt = {
-        **_receipt(sets[0]),
+        **of_data(sets[0], takes),
         "method": detector.method,
         "background": background[0].name if background else None,
         "kind": kinds[0],
@@ -246,7 +248,7 @@ def report(
         else None,
         "false_alarms": detector.false_alarms,
         "threshold": detector.threshold,
-        "fitted_to": {**_receipt(normal), "selected_on": _selected_on(model, normal)},
+        "fitted_to": {**of_data(normal, takes), "selected_on": _selected_on(model, normal)},
     }
     found: dict[str, Any] = {
         "schema": SCHEMA,
@@ -264,21 +266,15 @@ def report(
     }
     if len(sets) == 1:
         return found
-    receipt = {**receipt, "against": _receipt(sets[1]), "resamples": anomaly.RESAMPLES}
-    measured = anomaly.separation(scores[0], scores[1])
-    for name, each in (("false_alarm_rate", flags[0]), ("detection_rate", flags[1])):
-        measured[name] = _share(each)
-    better = {"false_alarm_rate": "lower"}
+    receipt = {**receipt, "against": of_data(sets[1], takes), "resamples": anomaly.RESAMPLES}
     found["against"] = sets[1].spec
     found["metrics"] = {
-        name: {
-            **each,
-            "unit": "share",
-            "kind": "estimate",
-            "better": better.get(name, "higher"),
-            "receipt": receipt,
-        }
-        for name, each in measured.items()
+        **{
+            name: metric(each["value"], each["standard_error"], "share", "higher", receipt)
+            for name, each in anomaly.separation(scores[0], scores[1]).items()
+        },
+        "false_alarm_rate": mean_of(flags[0], "share", "lower", receipt, "estimate"),
+        "detection_rate": mean_of(flags[1], "share", "higher", receipt, "estimate"),
     }
     return found
 
@@ -287,21 +283,6 @@ def _selected_on(model: LoadedModel, normal: Data) -> bool:
     """Whether the model was chosen by these examples: those of descent keep what is best on validation."""
     same = model.card.get("dataset", {}).get("fingerprint") == normal.info.fingerprint
     return same and normal.split in ("validation", "all") and bool(model.card.get("optimizers"))
-
-
-def _receipt(data: Data) -> dict[str, Any]:
-    return {
-        "dataset": data.spec,
-        "split": data.split,
-        "n": len(data),
-        "fingerprint": data.info.fingerprint,
-    }
-
-
-def _share(flags: np.ndarray) -> dict[str, float | None]:
-    """How many of all, with its standard error."""
-    value, n = float(flags.mean()), len(flags)
-    return {"value": value, "standard_error": math.sqrt(value * (1 - value) / (n - 1)) if n > 1 else None}
 
 
 def _tell(found: dict[str, Any]) -> None:

@@ -10,7 +10,6 @@ import click
 
 from zoo.cli.command import Command, data_options, json_option, model_options, out_options, split_option
 from zoo.errors import UsageError, ZooError
-from zoo.plain import figures
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
@@ -184,20 +183,13 @@ def write_cards(models: Sequence[LoadedModel], found: Sequence[Metrics]) -> None
 
 def show(metrics: Mapping[str, Mapping[str, Any]], models: int) -> None:
     """Prints a table, and below it what the figures are made of."""
-    from zoo.cli.output import write_table
+    from zoo.cli.output import write_measures
     from zoo.evaluation.metrics import made_of
 
     if not metrics:
         click.echo("Nothing here can be measured.")
         return
-    values, errors = zip(*(figures(each) for each in metrics.values()), strict=True)
-    width = max(map(len, values))
-    rows = [
-        (name, value.rjust(width), f"+- {error}" if error else "", each["unit"], each["kind"], each["better"])
-        for (name, each), value, error in zip(metrics.items(), values, errors, strict=True)
-    ]
-    spread = "standard error" if models == 1 else "standard deviation"
-    write_table(("metric", "value", spread, "unit", "kind", "better"), rows)
+    write_measures(metrics, "standard error" if models == 1 else "standard deviation")
     click.echo()
     for name, text in made_of([each["receipt"] for each in metrics.values()], models):
         click.echo(f"{name:<10}{text}")

@@ -138,7 +138,7 @@ def _card(resolved: Resolved) -> dict[str, Any]:
 
 def _write(found: dict[str, Any]) -> None:
     from zoo.cli.inputs import shown
-    from zoo.cli.output import write_table
+    from zoo.cli.output import write_measures, write_table
     from zoo.plain import tensors
 
     click.echo(f"{found.get('title', found['name'])}: {found.get('summary', 'a SavedModel')}")
@@ -179,8 +179,9 @@ def _write(found: dict[str, Any]) -> None:
             click.echo(f"{key:<12}{value:,}" if isinstance(value, int) else f"{key:<12}{value}")
     if "spec" in found.get("dataset", {}):
         click.echo(f"{'dataset':<12}{found['dataset']['spec']}")
-    for name, metric in found.get("metrics", {}).items():
-        click.echo(f"{'measured':<12}{name} {measure(metric)}, {metric.get('kind', '')}")
+    if found.get("metrics"):
+        click.echo()
+        write_measures(found["metrics"])
     if found["signatures"]:
         click.echo()
         write_table(
@@ -195,11 +196,3 @@ def _write(found: dict[str, Any]) -> None:
 def _length(preset: dict[str, Any]) -> str:
     unit = "epochs" if "epochs" in preset else "steps"
     return f"{preset[unit]:,} {unit if preset[unit] != 1 else unit[:-1]}"
-
-
-def measure(metric: dict[str, Any]) -> str:
-    """`-88.3 +- 0.2 nats`."""
-    if metric.get("value") is None:
-        return "not finite"
-    error = f" +- {metric['standard_error']:.2g}" if metric.get("standard_error") else ""
-    return f"{metric['value']:.4g}{error} {metric.get('unit', '')}".strip()

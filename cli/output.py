@@ -16,7 +16,7 @@ import click
 
 from zoo.errors import UsageError, nearest
 from zoo.files import replacing
-from zoo.plain import plain
+from zoo.plain import figures, plain
 
 if TYPE_CHECKING:
     import numpy as np
@@ -59,6 +59,27 @@ def write_table(columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
         buffer = io.StringIO()
         Console(file=buffer, width=1000, no_color=True, highlight=False).print(table)
         click.echo("\n".join(line.rstrip() for line in buffer.getvalue().splitlines()))
+
+
+def write_measures(metrics: Mapping[str, Mapping[str, Any]], spread: str = "standard error") -> None:
+    """Writes measured values as a table.
+
+    Args:
+        metrics: name -> what was measured.
+        spread: what stands beside the values.
+    """
+    values, errors = zip(*(figures(each) for each in metrics.values()), strict=True)
+    width = max(map(len, values))
+    rows = [
+        (name, value.rjust(width), f"+- {error}" if error else "", each["unit"], each["kind"], each["better"])
+        for (name, each), value, error in zip(metrics.items(), values, errors, strict=True)
+    ]
+    write_table(("metric", "value", spread, "unit", "kind", "better"), rows)
+
+
+def measure(metric: Mapping[str, Any]) -> str:
+    """`-88.30 +- 0.22 nats`."""
+    return f"{' +- '.join(filter(None, figures(metric)))} {metric['unit']}"
 
 
 # -- where to ----------------------------------------------------------------------------------------------

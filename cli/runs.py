@@ -26,8 +26,7 @@ def command(name: str | None, runs_dir: str | None, as_json: bool) -> None:
         gmzoo runs vae --json
     """
     from zoo import registry, runs
-    from zoo.cli.info import measure
-    from zoo.cli.output import write_json, write_table
+    from zoo.cli.output import measure, write_json, write_table
 
     if name is not None:
         registry.card(name)  # an unknown name is told

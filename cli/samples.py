@@ -17,7 +17,7 @@ from zoo.cli.inputs import parse_code, parse_labels
 from zoo.cli.progress import follow
 from zoo.errors import UsageError
 from zoo.reports import pictures, texts
-from zoo.reports.examples import draw, example_shape, feature_names, image_shape
+from zoo.reports.examples import draw, drawn_shape, feature_names, image_shape
 
 if typing.TYPE_CHECKING:
     from zoo.sampling import LoadedModel
@@ -127,7 +127,7 @@ def write(
     elif ending == ".npz":
         output.write_npz(path, {model.modality: (count, followed), "seed": (count, [seeds])})
     elif ending == ".csv":
-        size = int(np.prod(example_shape(model), dtype=int))
+        size = int(np.prod(drawn_shape(model), dtype=int))
         names = feature_names(model) or [f"{model.modality}{index}" for index in range(size)]
         header = ["seed", *(["text"] if model.modality == "text" else names)]
         values = ([_text(value) for value in np.reshape(row, -1).tolist()] for row in rows)

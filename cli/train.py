@@ -121,7 +121,7 @@ def resuming() -> str:
 
 
 def _write_result(run: Run, path: str) -> None:
-    from zoo.cli.info import measure
+    from zoo.cli.output import measure
 
     for name, metric in (run.record.get("result") or {}).items():
         click.echo(f"{name} {measure(metric)} ({metric['kind']}, {metric['receipt']['split']} split)")

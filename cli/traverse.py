@@ -110,7 +110,7 @@ def _encoded(model: LoadedModel, places: np.ndarray, source: dict[str, Any]) -> 
     from zoo.cli import inputs
     from zoo.data.order import rows
 
-    model.require("encode")
+    model.require("reconstruct")  # what is encoded must be a code to decode
     data = inputs.only(inputs.load_data(model, "encode", **source), places)
     return model.encode(rows(data, slice(None))[model.takes])
 
@@ -138,7 +138,7 @@ def _draw_rows(
     import numpy as np
 
     from zoo.cli import output
-    from zoo.evaluation.units import CODES, effects, spans
+    from zoo.evaluation.effects import CODES, effects, spans
     from zoo.latents import part_of
     from zoo.reports import captions, pictures
 
@@ -183,7 +183,7 @@ def _draw_grid(
     """What two units make together: the first goes across, the second down."""
     import numpy as np
 
-    from zoo.evaluation.units import DRAWS
+    from zoo.evaluation.effects import DRAWS
     from zoo.latents import moved, part_of, quantiles
     from zoo.reports import pictures
 

@@ -74,7 +74,7 @@ class State:
         watched: of each term that diagnostics read, since the epoch began: the sum (of a gradient that of
             its logarithm), the largest, and over how many steps.
         first_norms: the usual norm of each turn's gradient in the first epoch.
-        reached: what diagnostics have found well at least once.
+        well: how many looks in a row have found it well, by name of an alarm.
         warnings: those given so far: name, text, step, epoch, and the epoch in which it was over, or None.
         compared: how samples are compared with the data, as was found at the first look: whether with
             `coarse` data, of as many levels as the model; and the `judge` whose features are used: its name,
@@ -91,7 +91,7 @@ class State:
     ended: bool = False
     watched: dict[str, tuple[float, float, int]] = dataclasses.field(default_factory=dict)
     first_norms: dict[str, float] = dataclasses.field(default_factory=dict)
-    reached: list[str] = dataclasses.field(default_factory=list)
+    well: dict[str, int] = dataclasses.field(default_factory=dict)
     warnings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compared: dict[str, Any] = dataclasses.field(default_factory=dict)
 

@@ -20,10 +20,11 @@ import numpy as np
 
 from zoo.base import GRADIENT_NORM, Batch, Counts, Decodes, Encodes, GenerativeModel, LikelihoodBound
 from zoo.callbacks import GRID_SEEDS, Log, Painter, Progress, State
-from zoo.data import Data, in_order
+from zoo.data import Data, in_order, rounded
 from zoo.data.order import rows
 from zoo.errors import ZooError
 from zoo.evaluation import alarms, codes, diversity, extractors
+from zoo.evaluation.posteriors import code_use
 from zoo.exporting import full_precision
 
 log = logging.getLogger("gmzoo")
@@ -40,8 +41,10 @@ ENCODED, ENCODED_ROWS = 2000, 500
 GROUPS = 8
 #: Steps before which nothing is warned of: a model that has hardly begun draws nothing yet.
 WARM_UP = 50
-#: The same of what takes longer to learn; what was well once is warned of from then on.
+#: The same of what takes longer to learn; what was well at `SURE` looks in a row is warned of from then on.
 LEARNING = {"recall": 2000, "classes": 2000}
+#: Of few samples of a model that is still learning, one look may be lucky.
+SURE = 3
 # The logarithm of a gradient that is 0.
 SMALLEST = 1e-30
 
@@ -142,12 +145,12 @@ class Pictures(Watch):
         """What the samples are compared with: chosen at the first look, and the same after a stop."""
         if not state.compared:
             # A model of black and white pixels is compared with data of them; one of shades is not.
-            coarse = bool(model.levels) and np.allclose(samples, _coarsened(samples, model.levels))
+            coarse = bool(model.levels) and np.allclose(samples, rounded(samples, model.levels))
             state.compared = {"coarse": coarse, "judge": self._judge()}
         chosen = np.random.Generator(np.random.Philox([self.seed, EXAMPLES])).permutation(len(self.data))
         real = rows(self.data, np.sort(chosen[:EXAMPLES]))["image"]
         if state.compared["coarse"]:
-            real = _coarsened(real, model.levels)
+            real = rounded(real, model.levels)
         extractor = None
         judge = state.compared["judge"]
         if judge and not judge["gone"]:
@@ -215,12 +218,12 @@ class Code(Watch):
         self.encode = self.encode or codes.looker(model)
         with model.evaluation_weights(self.batches), full_precision(model):
             examples = (batch[model.modality] for batch in in_order(self.data, ENCODED_ROWS))
-            units = codes.measure(self.encode, examples)
-        count = len(units.kl)
+            found = code_use(map(self.encode, examples), len(codes.gaussian_units(model)))
+        active, count = int(found.active.sum()), len(found.active)
         return Found(
-            {"active_units": units.active, "kl_per_unit": units.kl.tolist()},
-            {"code": alarms.units(units.active, count)},
-            f"code: {units.active} of {count} units active, {units.kl.sum():.3g} nats",
+            {"active_units": active, "kl_per_unit": found.unit_kl.tolist()},
+            {"code": alarms.units(active, count)},
+            f"code: {active} of {count} units active, {found.unit_kl.sum():.3g} nats",
         )
 
 
@@ -287,10 +290,11 @@ class Diagnostics(keras.callbacks.Callback):
             return
         said = {name: text for each in found for name, text in each.warnings.items()}
         for name, text in said.items():
-            if text is None and name not in state.reached:
-                state.reached.append(name)
-        early = [name for name in said if state.step < LEARNING.get(name, WARM_UP)]
-        said = {name: None if name in early and name not in state.reached else said[name] for name in said}
+            if state.well.get(name, 0) < SURE:
+                state.well[name] = 0 if text else state.well.get(name, 0) + 1
+        young = [name for name in said if state.step < LEARNING.get(name, WARM_UP)]
+        unsure = [name for name in young if state.well[name] < SURE]
+        said = {name: None if name in unsure else text for name, text in said.items()}
         new = self._tell(epoch + 1, said)
         values = {name: value for each in found for name, value in each.values.items()}
         standing = [text for text in said.values() if text]
@@ -315,8 +319,3 @@ class Diagnostics(keras.callbacks.Callback):
                 what = before["text"].split(" (the line")[0]
                 self.progress.message(f"epoch {epoch}: over, the warning of epoch {before['epoch']}: {what}")
         return new
-
-
-def _coarsened(images: np.ndarray, levels: int) -> np.ndarray:
-    found: np.ndarray = np.floor(images * (levels - 1) + 0.5) / (levels - 1)
-    return found

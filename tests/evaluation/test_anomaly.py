@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zoo.cli import detect as commands
 from zoo.errors import UsageError
 from zoo.evaluation.anomaly import METHODS, Detector, anomaly_scores, fit, separation
 
@@ -28,6 +29,10 @@ def test_no_more_of_the_normal_examples_lie_above_the_threshold_than_asked(seed,
     detector = fit("likelihood", false_alarms, log_prob)
     above = detector.flags(detector.scores(log_prob)).sum()
     assert above < false_alarms * (n + 1)
+
+
+def test_the_command_offers_the_methods_that_there_are():
+    assert METHODS == commands.METHODS
 
 
 @pytest.mark.parametrize("method", METHODS)

@@ -4,8 +4,9 @@ Importing this imports no TensorFlow; only `batches`, and preparing a named set 
 """
 
 from zoo.data.catalogue import CATALOGUE
-from zoo.data.dataset import Data, Info
+from zoo.data.dataset import Data, Info, rounded
 from zoo.data.dequantise import as_features
+from zoo.data.labels import keep_labels
 from zoo.data.loading import LOCAL, check, default_split, load
 from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
 
@@ -20,6 +21,8 @@ __all__ = [
     "default_split",
     "epochs_to_steps",
     "in_order",
+    "keep_labels",
     "load",
+    "rounded",
     "steps_per_epoch",
 ]

@@ -95,3 +95,10 @@ class Data:
         raise UsageError(
             f"{self.spec} has no {' and no '.join(missing)} (it has {', '.join(self.fields)}).\n{where}"
         )
+
+
+def rounded(images: np.ndarray, levels: int) -> np.ndarray:
+    """Images [..., H, W, C] in [0, 1] of so many levels: each value the nearest one, halves upward."""
+    last = np.float32(levels - 1)
+    found: np.ndarray = np.floor(images * last + np.float32(0.5)) / last
+    return found

@@ -5,15 +5,13 @@ Shapes: N examples, B rows, K classes, A attributes.
 
 from __future__ import annotations
 
-import math
-from typing import Any
-
 import numpy as np
 import tensorflow as tf
 
 from zoo.base import Classifies, Describes, GenerativeModel
 from zoo.data import Data
 from zoo.evaluation.likelihood import Score
+from zoo.evaluation.metrics import Metrics, mean_of, metric
 from zoo.evaluation.receipts import of_data
 
 
@@ -64,24 +62,17 @@ def losses(scores: np.ndarray, data: Data) -> dict[str, float]:
     return {"cross_entropy": total, **accuracies}
 
 
-def summary(scores: np.ndarray, model: GenerativeModel, data: Data) -> dict[str, dict[str, Any]]:
+def summary(scores: np.ndarray, model: GenerativeModel, data: Data) -> Metrics:
     """Cross-entropy and accuracy of the label, and the accuracy of each attribute, with receipts."""
-    metrics = {}
+    metrics: Metrics = {}
+    receipt = {**of_data(data, model.modality), "seed": model.run_seed}
     for name, (nats, right) in results(scores, data).items():
-        kinds = [(_accuracy(name), right.astype(np.float64), "share", "higher")]
+        kinds = [(_accuracy(name), right, "share", "higher")]
         if name == "label":
-            kinds.append(("cross_entropy", nats.astype(np.float64), "nats", "lower"))
-        for metric, values, unit, better in kinds:
-            n = len(values)
-            receipt = {**of_data(data, model.modality), "n": n, "seed": model.run_seed}
-            metrics[metric] = {
-                "value": float(values.mean()) if n else None,
-                "standard_error": float(values.std(ddof=1)) / math.sqrt(n) if n > 1 else None,
-                "unit": unit,
-                "kind": "exact",
-                "better": better,
-                "receipt": receipt,
-            }
+            kinds.append(("cross_entropy", nats, "nats", "lower"))
+        for measure, values, unit, better in kinds:
+            none = metric(None, None, unit, better, {**receipt, "n": 0}, "exact")
+            metrics[measure] = mean_of(values, unit, better, receipt) if len(values) else none
     return metrics
 
 

@@ -324,7 +324,7 @@ def _own(runs: str | os.PathLike[str] | None) -> Iterator[tuple[Path, dict[str, 
     Its `tiny` preset has learned nothing.
     """
     shipped = sorted(registry.SHIPPED.glob(f"{OWN}*"))
-    paths = [registry.resolve(os.path.join(os.curdir, each)).path for each in shipped]
+    paths = [registry.resolve(str(each)).path for each in shipped]
     finished = (run for run in all_runs(runs_dir(runs), OWN) if run.status == "finished")
     paths += [run.saved_model for run in finished if run.saved_model and run.record["preset"] != "tiny"]
     for path in paths:

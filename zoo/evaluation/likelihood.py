@@ -12,6 +12,7 @@ import tensorflow as tf
 from zoo.base import ConditionalLikelihood, ExactLikelihood, GenerativeModel, LikelihoodBound, Predicts
 from zoo.data import Data, in_order
 from zoo.evaluation.characters import in_context, per_character
+from zoo.evaluation.metrics import Metrics, mean_of, metric
 from zoo.evaluation.receipts import of_data, of_event
 from zoo.noise import StepNoise
 
@@ -64,9 +65,7 @@ def log_probs(score: Score, model: GenerativeModel, data: Data, batch_size: int)
     return np.concatenate(scores)
 
 
-def summary(
-    scores: np.ndarray, model: GenerativeModel, data: Data, name: str, kind: str
-) -> dict[str, dict[str, Any]]:
+def summary(scores: np.ndarray, model: GenerativeModel, data: Data, name: str, kind: str) -> Metrics:
     """A mean log-likelihood as metrics with receipts: in nats, and in bits per dimension.
 
     Args:
@@ -76,21 +75,11 @@ def summary(
         name: of the metric.
         kind: `exact` or `bound`.
     """
-    n = len(scores)
-    spread = n > 1 and np.isfinite(scores).all()
-    error = float(np.std(scores, ddof=1) / math.sqrt(n)) if spread else None
-    unit = model.dimensions * math.log(2.0)
-    mean = float(np.mean(scores, dtype=np.float64))
-    shared = {"kind": kind, "receipt": receipt(model, data)}
+    made_of = receipt(model, data)
+    bits = -np.asarray(scores, np.float64) / (model.dimensions * math.log(2.0))
     return {
-        name: {"value": mean, "standard_error": error, "unit": "nats", "better": "higher", **shared},
-        f"{name}_bits_per_dim": {
-            "value": -mean / unit,
-            "standard_error": error and error / unit,
-            "unit": "bits/dim",
-            "better": "lower",
-            **shared,
-        },
+        name: mean_of(scores, "nats", "higher", made_of, kind),
+        f"{name}_bits_per_dim": mean_of(bits, "bits/dim", "lower", made_of, kind),
     }
 
 
@@ -104,7 +93,7 @@ def receipt(model: GenerativeModel, data: Data) -> dict[str, Any]:
     }
 
 
-def text_summary(model: Predicts, data: Data, batch_size: int) -> dict[str, dict[str, Any]]:
+def text_summary(model: Predicts, data: Data, batch_size: int) -> Metrics:
     """What a text costs a character, in nats and in bits, each character once and in its context.
 
     Args:
@@ -122,5 +111,8 @@ def text_summary(model: Predicts, data: Data, batch_size: int) -> dict[str, dict
     tokens = np.asarray(data.fields["tokens"])
     found = per_character(in_context(log_conditionals, tokens))
     context = {"least_context": tokens.shape[1] // 2}  # characters, save in the first window
-    shared = {"kind": "exact", "better": "lower", "receipt": receipt(model, data) | context}
-    return {name: {**each, **shared} for name, each in found.items()}
+    made_of = receipt(model, data) | context
+    return {
+        name: metric(each["value"], each["standard_error"], each["unit"], "lower", made_of, "exact")
+        for name, each in found.items()
+    }

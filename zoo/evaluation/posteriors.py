@@ -33,11 +33,13 @@ class CodeUse:
 
     Attributes:
         active: of each unit, bool [d].
+        unit_kl: of each unit the mean over examples, nats float64 [d].
         code_kl: of each example, nats float64 [N].
         aggregate_kl: of all together, nats.
     """
 
     active: np.ndarray
+    unit_kl: np.ndarray
     code_kl: np.ndarray
     aggregate_kl: float
 
@@ -49,13 +51,16 @@ def code_use(pieces: Iterable[tuple[np.ndarray, np.ndarray]], size: int) -> Code
         pieces: means and scales, [.., d] each.
         size: d.
     """
-    means, variance, rate = Moments(size), np.zeros(size), []
+    means, variance, unit_kl, code_kl = Moments(size), np.zeros(size), np.zeros(size), []
     for piece in pieces:
         mean, scale = (np.asarray(each, np.float64) for each in piece)
         means.add(mean)
         variance += np.square(scale).sum(0)
-        rate.append(0.5 * (np.square(mean) + np.square(scale) - 1.0 - 2.0 * np.log(scale)).sum(1))
+        kl = 0.5 * (np.square(mean) + np.square(scale) - 1.0 - 2.0 * np.log(scale))
+        unit_kl += kl.sum(0)
+        code_kl.append(kl.sum(1))
     covariance = means.covariance + np.diag(variance / means.count)
     _, log_determinant = np.linalg.slogdet(covariance)
     aggregate = 0.5 * (np.trace(covariance) + np.square(means.mean).sum() - size - log_determinant)
-    return CodeUse(np.diag(means.covariance) > ACTIVE, np.concatenate(rate), float(aggregate))
+    active = np.diag(means.covariance) > ACTIVE
+    return CodeUse(active, unit_kl / means.count, np.concatenate(code_kl), float(aggregate))

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 import zoo.data
-from zoo.data import Data
+from zoo.data import Data, rounded
 from zoo.data.order import rows
 from zoo.evaluation import extractors
 from zoo.evaluation.extractors import Extractor
@@ -211,7 +211,7 @@ class Subject:
         for start in range(0, len(index), PIECE):
             image = rows(data, index[start : start + PIECE])["image"]
             if self.levels is not None:
-                image = np.floor(image * np.float32(self.levels - 1) + np.float32(0.5)) / (self.levels - 1)
+                image = rounded(image, self.levels)
             yield image.astype(np.float32, copy=False)
 
     def other_split(self, split: str) -> Data:

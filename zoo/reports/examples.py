@@ -13,8 +13,8 @@ if typing.TYPE_CHECKING:
     from zoo.sampling import LoadedModel
 
 
-def example_shape(model: LoadedModel) -> list[int]:
-    """The shape of one example."""
+def drawn_shape(model: LoadedModel) -> list[int]:
+    """The shape of one example that the model draws."""
     drawing = "sample" if "sample" in model.signatures else "sample_with"
     shape: list[int] = model.signatures[drawing]["outputs"][model.modality]["shape"][1:]
     return shape
@@ -23,7 +23,7 @@ def example_shape(model: LoadedModel) -> list[int]:
 def image_shape(model: LoadedModel) -> list[int]:
     """(H, W, C) of images, or of what a model of features made them of; [] of other features."""
     if model.modality == "image":
-        return example_shape(model)
+        return drawn_shape(model)
     shape: list[int] = model.card.get("dataset", {}).get("dequantised", [])
     return shape
 
