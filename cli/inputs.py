@@ -219,8 +219,8 @@ def parse_labels(text: str, class_names: typing.Sequence[str]) -> np.ndarray:
     return np.array(found)
 
 
-def parse_code(text: str, size: int) -> dict[int, float]:
-    """`0=3,1=-1.5` as index -> value.
+def parse_code(text: str, size: int) -> dict[int, list[float]]:
+    """`0=3,1=-1.5` as index -> values; `0=0-9` is several, to take turns.
 
     Args:
         text: what was typed.
@@ -233,7 +233,11 @@ def parse_code(text: str, size: int) -> dict[int, float]:
     for part in text.split(","):
         index, _, value = part.partition("=")
         try:
-            found[int(index)] = float(value)
+            if re.fullmatch(r"\s*\d+\s*-\s*\d+\s*", value):
+                [(low, high)] = _ranges(value, "--code")
+                found[int(index)] = [float(each) for each in range(low, high + 1)]
+            else:
+                found[int(index)] = [float(value)]
         except ValueError:
             raise UsageError(f'--code {text!r}: use index=value, as in --code "0=3,1=-1.5".') from None
     if wrong := [index for index in found if not 0 <= index < size]:

@@ -60,7 +60,7 @@ def command(
     if seeds is not None:
         a, b = loaded.prior(ends)
     else:
-        loaded.require("encode")
+        loaded.require("reconstruct")  # what is encoded must be a code to decode
         a, b = loaded.encode(_examples(loaded, ends, source))
     path = path or output.free_name(f"{loaded.name}-interpolation", ".png")
     images = loaded.interpolate(a, b, frames)

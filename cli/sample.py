@@ -20,7 +20,9 @@ from zoo.cli.command import Command, model_options, out_options
 @click.option("--prompt", help="A text that the sample begins with, or that says what to draw.")
 @click.option("--prompt-file", type=click.Path(dir_okay=False), help="Texts to take turns, one a line.")
 @click.option(
-    "--code", metavar="INDEX=VALUE,...", help="Values of the code; the rest of it comes from the seed."
+    "--code",
+    metavar="INDEX=VALUE,...",
+    help="Values of the code, or several to take turns, as in 0=0-9; the rest of it comes from the seed.",
 )
 @click.option(
     "--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: likelier, less varied."
@@ -41,6 +43,9 @@ def command(
 
     A seed gives one example, the same whenever it is drawn.
 
+    --code counts the units of a code from 0; of infogan it counts the parts of its code instead: first the
+    categories, whose value is a category's number, then the numbers, then those that are 0 or 1.
+
     The ending of --out says what is written: .png a grid (of features a cloud of points for each pair), .gif
     a film, .npz arrays (image, seed), .csv lines, .txt texts, a folder one file each.
 
@@ -48,6 +53,7 @@ def command(
         gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
         gmzoo sample --model dcgan --seeds 0-63,70 --out samples.npz
         gmzoo sample --model runs/dcgan-003 --label 0-9 -n 100 --out digits/
+        gmzoo sample --model infogan --code "0=3,1=-1.5"
         gmzoo sample --model rnn --prompt "The " --temperature 0.8 -n 4 --out four.txt
     """
     from zoo.cli import inputs, output, samples

@@ -99,17 +99,26 @@ def drawn(
         return model.iter_samples(seeds, **conditions)
     if conditions:
         raise UsageError("--code says all of the code: leave out other conditions.")
-    return _decoded(model, seeds, parse_code(code, model.prior(seeds[:1]).shape[1]))
+    if "code" in model.conditions:
+        size = model.signatures["sample_with"]["inputs"]["code"]["shape"][1]
+        wanted = np.full((count, size), np.nan, np.float32)
+        for index, values in parse_code(code, size).items():
+            wanted[:, index] = np.resize(values, count)
+        return model.iter_samples(seeds, code=wanted)
+    size = model.prior(seeds[:1]).shape[1]
+    return _decoded(
+        model, seeds, {index: np.resize(values, count) for index, values in parse_code(code, size).items()}
+    )
 
 
-def _decoded(model: LoadedModel, seeds: np.ndarray, values: dict[int, float]) -> Iterator[np.ndarray]:
+def _decoded(model: LoadedModel, seeds: np.ndarray, values: dict[int, np.ndarray]) -> Iterator[np.ndarray]:
     """The examples of prior codes with some values replaced."""
     from zoo.sampling import CHUNK
 
     for start in range(0, len(seeds), CHUNK):
         codes = model.prior(seeds[start : start + CHUNK])
         for index, value in values.items():
-            codes[:, index] = value
+            codes[:, index] = value[start : start + CHUNK]
         yield model.decode(codes)
 
 

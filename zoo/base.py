@@ -586,12 +586,24 @@ class Encodes(abc.ABC):
         """The distribution of the code: batch shape [B], event shape [d], of examples [B, ...]."""
 
 
+class Represents(abc.ABC):
+    """Describes an example by numbers that no decoder takes: what a discriminator sees in it, say."""
+
+    @abc.abstractmethod
+    def represent(self, x: tf.Tensor) -> tf.Tensor:
+        """Numbers float32 [B, f] of examples [B, ...], each of its own row only."""
+
+    @abc.abstractmethod
+    def representation_parts(self) -> tuple[Part, ...]:
+        """What each of them is, in order: of a one-hot part the probabilities; the sizes add up to f."""
+
+
 #: What `CARD["capabilities"]` lists: each verb needs all its capabilities, of a tuple any.
 VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "sample": (Samples,),
     "sample_with": (Conditions,),
     "score": ((ExactLikelihood, ConditionalLikelihood, LikelihoodBound),),
-    "encode": (Encodes,),
+    "encode": ((Encodes, Represents),),
     "decode": (Decodes,),
     "interpolate": (Decodes,),
     "traverse": (Decodes,),

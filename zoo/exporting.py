@@ -35,6 +35,7 @@ from zoo.base import (
     GenerativeModel,
     LikelihoodBound,
     Predicts,
+    Represents,
     Samples,
 )
 from zoo.errors import UsageError
@@ -194,6 +195,11 @@ def encodes(model: Any) -> Found:
         yield "reconstruct", Signature(example, reconstruct)
 
 
+def represents(model: Any) -> Found:
+    """What is seen in an example, which is no code to decode."""
+    yield "encode", Signature(example_spec(model), lambda x: {"code": model.represent(x)})
+
+
 def completes(model: Any) -> Found:
     """Examples whose unknown values are drawn, given those that `known` says are known."""
     example = example_spec(model)
@@ -233,6 +239,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Predicts: predicts,
     LikelihoodBound: likelihood_bound,
     Encodes: encodes,
+    Represents: represents,
     Completes: completes,
     Classifies: classifies,
 }
@@ -332,11 +339,16 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
     }
     default = next(name for name in DEFAULTS if name in functions)
     parts = model.prior_parts() if isinstance(model, Decodes) else ()
-    prior = {"prior": [dataclasses.asdict(part) for part in parts]} if parts else {}
+    seen = model.representation_parts() if isinstance(model, Represents) else ()
+    laws = {
+        name: [dataclasses.asdict(part) for part in each]
+        for name, each in (("prior", parts), ("encodes", seen))
+        if each
+    }
     full_card = {
         "schema": SCHEMA,
         **card,
-        **prior,
+        **laws,
         "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
         "signatures": describe(functions),
     }

@@ -12,12 +12,13 @@ from typing import Literal
 
 import numpy as np
 
-Family = Literal["gaussian", "uniform", "one_hot", "other"]
+Family = Literal["gaussian", "uniform", "one_hot", "binary", "other"]
 #: From where to where a unit is moved, by its family: what holds nearly all of the prior.
 RANGES: dict[str, tuple[float, float]] = {
     "gaussian": (-3.0, 3.0),
     "uniform": (-1.0, 1.0),
     "one_hot": (0.0, 1.0),
+    "binary": (0.0, 1.0),
 }
 # Below this angle, in radians, an arc is a straight line to within the precision of float32.
 STRAIGHT = 1e-4
@@ -29,7 +30,7 @@ class Part:
 
     Attributes:
         family: `gaussian`, each N(0, 1); `uniform`, each in [-1, 1]; `one_hot`, one of `size` classes, all
-            as likely; or any `other`.
+            as likely; `binary`, each 0 or 1, as likely; or any `other`.
         size: how many units.
     """
 

@@ -167,6 +167,17 @@ class LoadedModel:
         parts = (Part(family, size - classes), Part("one_hot", classes))
         return tuple(part for part in parts if part.size)
 
+    @property
+    def encoded_parts(self) -> tuple[Part, ...]:
+        """What each number of `encode` is, in order; () where nothing is known of them."""
+        if found := self.card.get("encodes"):
+            return tuple(Part(**each) for each in found)
+        if "encode" not in self.signatures or "decode" not in self.signatures:
+            return ()
+        size = self.signatures["encode"]["outputs"]["code"]["shape"][1]
+        parts = self.prior_parts
+        return parts if sum(part.size for part in parts) == size else ()
+
     def interpolate(self, a: np.ndarray, b: np.ndarray, frames: int) -> np.ndarray:
         """Examples on the way from one code to another: see `zoo.latents.between`.
 
@@ -362,7 +373,28 @@ class LoadedModel:
         classes = self.card.get("config", {}).get("classes")
         if name == "label" and classes and not ((value >= 0) & (value < classes)).all():
             raise UsageError(f"{self.name} knows the labels 0 to {classes - 1}.")
+        if name == "code":
+            self._check_code(value)
         return value
+
+    def _check_code(self, code: np.ndarray) -> None:
+        """Refuses what a part of a code cannot be; NaN is no value, and leaves the part to the seed.
+
+        Args:
+            code: [N, parts]: the number of a category, a number, or 0 or 1.
+        """
+        column = 0
+        for part in self.encoded_parts:
+            width = 1 if part.family == "one_hot" else part.size
+            values, first = code[:, column : column + width], column
+            column += width
+            highest = {"one_hot": part.size - 1, "binary": 1}.get(part.family)
+            if highest is not None:
+                given = values[~np.isnan(values)]
+                if not (np.isin(given, np.arange(highest + 1))).all():
+                    raise UsageError(
+                        f"part {first} of the code of {self.name} is a whole number from 0 to {highest}."
+                    )
 
     def _lacking(self, prompts: list[str]) -> list[str]:
         """The characters or words of prompts that are not in the model's vocabulary."""
@@ -394,7 +426,7 @@ _VERBS = {
     "log_prob": ("score", "score"),
     "sample_with": ("sample_with", "be conditioned"),
     "prior": ("decode", "decode"),
-    "encode_draw": ("encode", "encode"),
+    "encode_draw": ("reconstruct", "draw codes"),
     "log_conditionals": ("score", "score tokens"),
 }
 

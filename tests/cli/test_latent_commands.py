@@ -115,7 +115,7 @@ def test_a_grid_of_two_units(trained, workshop):
         ("--model dcgan --grid", "two of the 14 units"),
         ("--model vae --grid --seeds 0-1", "one code"),
         ("--model vae --grid --frames 100", "fewer --frames"),
-        ("--model dcgan --index 0", "cannot encode"),
+        ("--model dcgan --index 0", "cannot reconstruct"),
     ],
 )
 def test_wrong_use(trained, tmp_path, line, said):

@@ -46,8 +46,9 @@ def test_labels():
 
 
 def test_codes():
-    assert parse_code("0=3,1=-1.5", 2) == {0: 3.0, 1: -1.5}
-    for wrong in ("0", "a=1", "0=x", "2=1", "-1=1"):
+    assert parse_code("0=3,1=-1.5", 2) == {0: [3.0], 1: [-1.5]}
+    assert parse_code("0=0-3, 1=1e-3", 2) == {0: [0.0, 1.0, 2.0, 3.0], 1: [1e-3]}
+    for wrong in ("0", "a=1", "0=x", "2=1", "-1=1", "0=3-1"):
         with pytest.raises(UsageError):
             parse_code(wrong, 2)
 

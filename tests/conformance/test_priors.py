@@ -36,6 +36,10 @@ def check(draws: np.ndarray, parts: tuple[Part, ...]) -> None:
             assert np.isin(of_part, (0.0, 1.0)).all()
             np.testing.assert_array_equal(of_part.sum(1), 1.0)
             assert stats.chisquare(of_part.sum(0)).pvalue > SIGNIFICANCE
+        elif part.family == "binary":
+            assert np.isin(of_part, (0.0, 1.0)).all()
+            pvalues = [stats.binomtest(int(unit.sum()), len(unit)).pvalue for unit in of_part.T]
+            assert min(pvalues) > SIGNIFICANCE / part.size
         elif part.family != "other":
             low, high = RANGES["uniform"]
             family = stats.norm() if part.family == "gaussian" else stats.uniform(low, high - low)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from zoo.data import Data, Info, keep_labels
+from zoo.data import Data, Info, batches, keep_labels
+from zoo.data.labels import with_labelled
 from zoo.errors import UsageError
 
 
@@ -40,3 +41,33 @@ def test_a_class_with_too_few_is_told():
         keep_labels(made(2), 9)
     with pytest.raises(UsageError, match="has no label"):
         keep_labels(Data("made", "train", {"image": np.zeros((2, 1, 1, 1))}, Info()), 1)
+
+
+def read(data: Data, size: int, start: int, steps: int) -> list[dict[str, np.ndarray]]:
+    found = batches(data, size, seed=3, start_step=start, steps=steps)
+    return [*with_labelled(found, data, size, seed=3, start_step=start).as_numpy_iterator()]
+
+
+@pytest.mark.parametrize(("count", "size"), [(9, 4), (6, 16)])
+def test_a_batch_of_labelled_images_stands_beside_each_batch(count, size):
+    data = keep_labels(made(), count)
+    has = np.flatnonzero(data.fields["label"] >= 0)
+    alone = [*batches(data, size, seed=3, steps=6).as_numpy_iterator()]
+    found = read(data, size, 0, 6)
+    assert len(found) == 6
+    seen = []
+    for batch, plain in zip(found, alone, strict=True):
+        np.testing.assert_array_equal(batch["image"], plain["image"])
+        assert len(batch["labelled_label"]) == min(size, count)
+        row = np.round(batch["labelled_image"].ravel() * 255).astype(int)
+        np.testing.assert_array_equal(batch["labelled_label"], row % 3)
+        seen += row.tolist()
+    assert set(seen) == set(has.tolist())
+
+
+def test_they_go_on_where_they_stopped():
+    data = keep_labels(made(), 12)
+    unbroken, resumed = read(data, 5, 0, 6), read(data, 5, 4, 2)
+    for a, b in zip(unbroken[4:], resumed, strict=True):
+        for name in a:
+            np.testing.assert_array_equal(a[name], b[name])

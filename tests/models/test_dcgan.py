@@ -216,6 +216,22 @@ def test_a_label_changes_the_image_and_a_seed_draws_every_label():
     np.testing.assert_allclose(same, model.decode(code), atol=1e-6)
 
 
+@pytest.mark.parametrize("classes", [0, 3])
+def test_features_are_the_largest_values_of_each_convolution(classes):
+    model = game(image_shape=(28, 28, 1), hidden=6, classes=classes)
+    image = tf.random.stateless_uniform((ROWS, 28, 28, 1), (1, 2))
+    found = model.represent(image).numpy()
+    assert found.shape == (ROWS, 16 * (4 + 8))
+    assert model.representation_parts()[0].size == found.shape[1]
+    # The first convolution alone: 14x14 places in 4x4 windows of 4 or 5.
+    shown = tf.pad(2.0 * image - 1.0, [[0, 0], [0, 0], [0, 0], [0, classes]])
+    first = tf.nn.leaky_relu(model.discriminator.layers[0](shown), 0.2).numpy()
+    np.testing.assert_allclose(found[:, :4], first[:, :4, :4].max((1, 2)), rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found[:, 60:64], first[:, 10:, 10:].max((1, 2)), rtol=1e-4, atol=1e-6)
+    # A row is the same alone: statistics are not those of the batch.
+    np.testing.assert_allclose(model.represent(image[2:3]), found[2:3], atol=1e-5)
+
+
 def test_the_discriminator_judges_an_image_by_its_label():
     model = game(classes=3)
     images = batch(model)

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from zoo.data import order
 from zoo.data.dataset import Data
 from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    import tensorflow as tf
 
 #: Which examples keep their labels does not depend on the run's seed: runs are compared on the same ones.
 CHOICE = 0
@@ -40,3 +45,31 @@ def keep_labels(data: Data, count: int) -> Data:
         chosen = np.random.Generator(np.random.Philox([CHOICE, index])).permutation(own)[:wanted]
         kept[chosen] = index
     return dataclasses.replace(data, fields={**data.fields, "label": kept})
+
+
+def with_labelled(
+    batches: tf.data.Dataset, data: Data, batch_size: int, *, seed: int, start_step: int = 0
+) -> tf.data.Dataset:
+    """Each batch with another one beside it, of images that have a label: `labelled_image`, `labelled_label`.
+
+    Few labels would hardly ever be in a batch of all examples.
+
+    Args:
+        batches: as `zoo.data.batches` gives them.
+        data: that they are of.
+        batch_size: labelled images a batch; all of them, where there are fewer.
+        seed: the run's seed.
+        start_step: the step to go on from; the order is that of an unbroken run.
+    """
+    import tensorflow as tf
+
+    index = np.flatnonzero(np.asarray(data.fields["label"]) >= 0)
+    fields = {name: np.asarray(data.fields[name])[index] for name in ("image", "label")}
+    own = dataclasses.replace(data, fields=fields)
+    size = min(batch_size, len(own))
+    beside = order.batches(own, size, seed=seed, start_step=start_step)
+
+    def together(batch: dict[str, tf.Tensor], labelled: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        return {**batch, **{f"labelled_{name}": value for name, value in labelled.items()}}
+
+    return tf.data.Dataset.zip((batches, beside)).map(together)

@@ -16,7 +16,7 @@ from typing import Any
 
 import zoo.data
 from zoo.errors import UsageError, nearest
-from zoo.evaluation import densities, examples, likeness, naming, obedience, variety
+from zoo.evaluation import clusters, densities, examples, likeness, naming, obedience, probing, variety
 from zoo.evaluation.metrics import SCHEMA, Metrics, over_models
 from zoo.evaluation.subject import SAMPLES, Follow, Memory, Options, Subject, unseen
 from zoo.evaluation.summaries import LARGEST_KEPT
@@ -81,6 +81,20 @@ def _labels(subject: Subject) -> bool:
     return labelled and subject.model.class_names == subject.extractor.class_names
 
 
+def _codes(subject: Subject) -> bool:
+    return "encode" in subject.model.signatures and "label" in subject.data.fields
+
+
+def _probed(subject: Subject) -> bool:
+    # A classifier names classes itself; and what is learnt must not be what is measured.
+    held_out = subject.data.split != "train" and "train" in subject.data.info.splits
+    return _codes(subject) and held_out and "classify" not in subject.model.signatures
+
+
+def _categories(subject: Subject) -> bool:
+    return _codes(subject) and bool(clusters.categories(subject.model))
+
+
 def _captions(subject: Subject) -> bool:
     prompted = "sample" not in subject.model.signatures and "prompt" in subject.model.conditions
     return prompted and _known_classes(subject)
@@ -134,6 +148,18 @@ MEASURES: dict[str, Measure] = {
     ),
     "label_accuracy": Measure(
         ("label_accuracy",), f"{ORACLE}, and those as labels to draw with", _labels, obedience.labels
+    ),
+    "linear_probe": Measure(
+        ("linear_probe",),
+        "a model that encodes, and data with labels and a training part",
+        _probed,
+        probing.linear,
+    ),
+    "categories": Measure(
+        ("matched_accuracy", "majority_accuracy", "category_accuracy"),
+        "a model whose code has categories, and labels",
+        _categories,
+        clusters.agreement,
     ),
     "captions": Measure(
         ("caption_*_accuracy",), f"{ORACLE}, and captions to draw with", _captions, obedience.captions

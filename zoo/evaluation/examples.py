@@ -100,7 +100,11 @@ def some(data: Data, count: int, seed: int) -> Data:
     """At most `count` examples of the data: those that `chosen_rows` says."""
     if len(data) <= count:
         return data
-    index = chosen_rows(len(data), count, seed)
+    return taken(data, chosen_rows(len(data), count, seed))
+
+
+def taken(data: Data, index: np.ndarray) -> Data:
+    """The examples of the data at `index`, in its order."""
     files = tuple(data.info.files[row] for row in index.tolist()) if data.info.files else ()
     return dataclasses.replace(
         data,

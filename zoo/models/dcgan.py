@@ -21,10 +21,11 @@ from typing import Any, final
 import keras
 import tensorflow as tf
 
-from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Shared, Terms, Turn
+from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Represents, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.pooling import max_pool_to
 from zoo.layers.resampling import ImageConv, ImageConvTranspose
 from zoo.losses import (
     Adversarial,
@@ -40,11 +41,12 @@ CARD = {
     "title": "DCGAN",
     "family": "adversarial",
     "likelihood": "implicit",
-    "capabilities": ["sample", "sample_with", "decode", "interpolate", "traverse"],
+    "capabilities": ["sample", "sample_with", "encode", "decode", "interpolate", "traverse"],
     "paper": "Radford, Metz, Chintala 2015, arXiv 1511.06434",
     "summary": "the convolutional GAN: strided convolutions and batch normalisation",
-    "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
-    "The best step is not known: the last averages are kept. Pictures larger than 64x64 are beyond it.",
+    "limits": "Has no likelihood, and nothing tells whether it leaves out kinds of images. What it encodes "
+    "are features of its discriminator, and no code to decode. The best step is not known: the last averages "
+    "are kept. Pictures larger than 64x64 are beyond it.",
     "prior": "uniform",
     "default": "glyphs",
 }
@@ -123,6 +125,10 @@ PRESETS = {
         "expect": "the paper's networks at 64x64: 18.9 M and 17.2 M parameters",
     },
 }
+
+
+# The windows of a feature map, on each side, of which the largest value is a feature.
+WINDOWS = 4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -243,8 +249,11 @@ def make_discriminator(config: Config) -> keras.Model:
 
 
 @final
-class DCGAN(GenerativeModel, Decodes, Conditions):
+class DCGAN(GenerativeModel, Decodes, Conditions, Represents):
     """The deep convolutional GAN, class-conditional where `classes` is set.
+
+    `represent` gives the paper's features (section 5.1): what each convolution of the discriminator makes of
+    the image, the largest value in each of 4x4 windows. A conditional discriminator sees no class then.
 
     A conditional model's code is z and the one-hot class; its discriminator sees the class as constant maps
     (Mirza and Osindero, arXiv 1411.1784).
@@ -334,3 +343,19 @@ class DCGAN(GenerativeModel, Decodes, Conditions):
 
     def sample_with(self, noise: Noise, **conditions: tf.Tensor) -> tf.Tensor:
         return self.decode(self.with_label(self.draw_code(noise), conditions["label"]))
+
+    def represent(self, x: tf.Tensor) -> tf.Tensor:
+        x = tf.pad(2.0 * x - 1.0, [[0, 0], [0, 0], [0, 0], [0, self.config.classes]])
+        features = []
+        for layer in self.discriminator.layers:
+            x = layer(x, training=False)
+            if isinstance(layer, keras.layers.Flatten):
+                break
+            if isinstance(layer, keras.layers.LeakyReLU):
+                pooled = max_pool_to(x, WINDOWS)
+                features.append(tf.reshape(pooled, (-1, WINDOWS * WINDOWS * x.shape[-1])))
+        return tf.cast(tf.concat(features, -1), tf.float32)
+
+    def representation_parts(self) -> tuple[Part, ...]:
+        filters = sum(self.config.width * 2**index for index in range(self.config.doublings))
+        return (Part("other", WINDOWS * WINDOWS * filters),)
