@@ -25,7 +25,7 @@ LAW = [
     {"evaluation"},
     {"sampling"},
     {"exporting"},
-    {"registry", "data", "runs", "checkpoints", "schedules", "machine"},
+    {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine"},
     {"models"},
     {"base"},
     {"annealing", "layers", "distributions", "losses", "noise"},
@@ -45,7 +45,7 @@ HEAVY = {
     "tensorflow_probability",
 }
 # Methods of the base with a default that a model may replace; their docstrings say so.
-REPLACEABLE = {"shared", "begin", "due"}
+REPLACEABLE = {"shared", "begin", "due", "phases"}
 
 
 @dataclasses.dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.base import GenerativeModel, Turn, configure
+from zoo.base import GenerativeModel, Phase, Turn, configure
 from zoo.errors import UsageError
 
 
@@ -262,3 +262,93 @@ def test_the_norm_of_a_gradient_adds_up_what_repeated_rows_give():
     logs = model.train_step({"image": tf.zeros((2, 4))})
     assert float(logs["only_gradient_norm"]) == pytest.approx(np.sqrt(2 * 3.0**2 + 2 * 1.0**2), rel=1e-6)
     np.testing.assert_allclose(model.table.numpy()[:, 0], [1.0, 0.7, 1.0, 0.9], rtol=1e-6)
+
+
+class Growing(GenerativeModel):
+    """u is trained in the first phase, u and v in the second, v alone in the third."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.u, self.v = (keras.Variable(np.zeros(2, "float32"), name=name) for name in ("u", "v"))
+
+    @classmethod
+    def config_class(cls) -> type:
+        return Config
+
+    @classmethod
+    def phases(cls, config):
+        return (Phase("u", 2), Phase("both", 3, fresh=True), Phase("v", 4))
+
+    def example_shape(self):
+        return (2,)
+
+    def turns(self):
+        return [Turn("only", [[self.u], [self.u, self.v], [self.v]][self.phase], self.objective)]
+
+    def objective(self, batch, shared, noise):
+        loss = tf.reduce_sum((self.u - 1.0) ** 2 + (self.v + 2.0) ** 2)
+        return loss, {"loss": loss}
+
+
+def growing(**options) -> Growing:
+    model = Growing(Config())
+    model.compile({"only": keras.optimizers.Adam(0.1)}, **options)
+    return model
+
+
+def test_each_phase_trains_its_own_variables_by_its_own_trace():
+    model = growing()
+    assert [(v.name, start) for v, start in model.trained()["only"]] == [("u", 0), ("v", 2)]
+    moved = []
+    for _ in range(7):
+        before = model.u.numpy(), model.v.numpy()
+        step(model, np.ones((1, 2), np.float32))
+        moved.append(tuple(not np.array_equal(a, b) for a, b in zip(before, (model.u, model.v), strict=True)))
+    assert moved == [(True, False)] * 2 + [(True, True)] * 3 + [(False, True)] * 2
+    assert (model.phase, len(model.traces)) == (2, 3)  # each phase is traced once
+
+
+def test_optimizers_start_anew_where_a_phase_says_so_and_only_at_its_first_step():
+    model = growing()
+    optimizer = model.turn_optimizers["only"]
+    for expected in (1, 2, 1, 2, 3, 4):  # the third phase goes on with the optimizers of the second
+        before = model.u.numpy()
+        step(model, np.ones((1, 2), np.float32))
+        assert int(optimizer.iterations) == expected
+        if expected == 1:  # the first step of Adam goes as far as the rate, whatever the gradient is
+            np.testing.assert_allclose(model.u.numpy() - before, 0.1, rtol=1e-4)
+    assert float(optimizer.learning_rate) == pytest.approx(0.1)
+
+
+def test_a_model_that_is_resumed_inside_a_phase_keeps_its_optimizers():
+    one, two = growing(), growing()
+    for _ in range(4):
+        step(one, np.ones((1, 2), np.float32))
+    for name, variable in two.state().items():
+        variable.assign(one.state()[name].numpy())
+    for model in (one, two):
+        step(model, np.ones((1, 2), np.float32))
+    for name, variable in one.state().items():
+        np.testing.assert_array_equal(two.state()[name].numpy(), variable.numpy(), err_msg=name)
+
+
+def test_the_average_of_a_weight_that_is_new_in_a_phase_warms_up_with_it():
+    model = growing(averages={"only": 0.9})
+    expected = [model.u.numpy(), model.v.numpy()]
+    for t in range(1, 6):
+        step(model, np.ones((1, 2), np.float32))
+        for index, (variable, start) in enumerate(((model.u, 0), (model.v, 2))):
+            decay = min(0.9, (1 + t - start) / (10 + t - start))
+            expected[index] = decay * expected[index] + (1 - decay) * variable.numpy()
+    assert np.all(expected[1] != 0.0)
+    with model.evaluation_weights():
+        np.testing.assert_allclose(model.u.numpy(), expected[0], rtol=1e-5)
+        np.testing.assert_allclose(model.v.numpy(), expected[1], rtol=1e-5)
+
+
+def test_a_loaded_model_is_in_the_phase_of_its_last_step(tmp_path):
+    model = growing()
+    for _ in range(3):
+        step(model, np.ones((1, 2), np.float32))
+    model.save(tmp_path / "model.keras")
+    assert keras.saving.load_model(tmp_path / "model.keras").phase == model.phase == 1

@@ -23,8 +23,10 @@ from PIL import Image
 
 import zoo
 from zoo import callbacks, checkpoints, registry, training
+from zoo.base import Phase
 from zoo.errors import UsageError, ZooError
 from zoo.runs import Run, all_runs
+from zoo.timetable import Timetable
 
 
 def weights(run: Run) -> dict[str, np.ndarray]:
@@ -451,8 +453,9 @@ def test_training_leaves_the_generators_of_the_program_alone(tmp_path):
 
 
 def test_terms_of_a_turn_are_means_over_the_steps_at_which_it_was_due(tmp_path):
+    timetable = Timetable([Phase()], 1000, 1)
     recorder = callbacks.Recorder(
-        callbacks.State(), callbacks.Log(Run(tmp_path), 0), training.Quiet(), 1000, tells_epochs=False
+        callbacks.State(), callbacks.Log(Run(tmp_path), 0), training.Quiet(), timetable, tells_epochs=False
     )
     recorder.set_model(types.SimpleNamespace(turn_optimizers={}))
     for step in range(4):

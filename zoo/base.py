@@ -12,8 +12,10 @@ Images are float32 in [0, 1]; a model quantises or rescales them inside.
 from __future__ import annotations
 
 import abc
+import bisect
 import contextlib
 import dataclasses
+import itertools
 import math
 import types
 import typing
@@ -79,6 +81,35 @@ class CountingTurn:
     every: ClassVar[int] = 1
 
 
+@dataclasses.dataclass(frozen=True)
+class Phase:
+    """A stretch of a run: within it each turn trains the same variables, on batches of one size.
+
+    Attributes:
+        name: names it to people; "" where a run has only one.
+        steps: how many it takes; the last phase goes on for as long as the run does. None: no number of its
+            own, for the last one.
+        batch_size: the most examples of a batch, where memory wants fewer than the run's batch has.
+        fresh: whether the optimizers start anew with it, as if they had made no step.
+    """
+
+    name: str = ""
+    steps: int | None = None
+    batch_size: int | None = None
+    fresh: bool = False
+
+
+def first_steps(phases: Sequence[Phase]) -> tuple[int, ...]:
+    """The step at which each phase begins.
+
+    Raises:
+        ValueError: a phase before the last one has no steps.
+    """
+    if any(not phase.steps for phase in phases[:-1]):
+        raise ValueError("every phase but the last one needs at least one step")
+    return tuple(itertools.accumulate((phase.steps or 0 for phase in phases[:-1]), initial=0))
+
+
 class GenerativeModel(keras.Model, abc.ABC):
     """A model that is trained by turns and exported by its capabilities.
 
@@ -113,11 +144,19 @@ class GenerativeModel(keras.Model, abc.ABC):
         self.averages = Averages()
         self.run_seed = 0
         self.playing: tuple[str, ...] = ()
-        self.traces: dict[tuple[str, ...], Any] = {}
+        #: The phase that the run is in, from 0; turns and samples may depend on it.
+        self.phase = 0
+        self.first_steps = first_steps(self.phases(config))
+        self.traces: dict[tuple[int, tuple[str, ...]], Any] = {}
+
+    @classmethod
+    def phases(cls, config: Any) -> Sequence[Phase]:
+        """The phases of a run of a model with this config, in order; one by default."""
+        return (Phase(),)
 
     @abc.abstractmethod
     def turns(self) -> Sequence[Turn | CountingTurn]:
-        """The turns of one step, in the order in which they are played."""
+        """The turns of one step of the present phase, in the order in which they are played."""
 
     @abc.abstractmethod
     def example_shape(self) -> tuple[int, ...]:
@@ -131,7 +170,9 @@ class GenerativeModel(keras.Model, abc.ABC):
         """Sets weights from a first large batch, once, before the first step. Nothing by default."""
 
     def due(self, step: int) -> tuple[str, ...]:
-        """Which turns the host's step `step` plays. Each answer has its own cached trace."""
+        """Which turns the host's step `step` plays, by default those of its phase that are due in their own
+        rhythm. Each answer has its own cached trace.
+        """
         return tuple(turn.name for turn in self.turns() if step % turn.every == 0)
 
     @property
@@ -161,7 +202,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         Raises:
             UsageError: a turn without an optimizer, or an optimizer without a turn.
         """
-        turns = {turn.name: turn for turn in self.turns() if isinstance(turn, Turn)}
+        turns = self.trained()
         for name in [*optimizers, *(averages or {})]:
             if name not in turns:
                 raise UsageError(f"{self.name} has no turn {name!r}; it has {', '.join(turns)}.")
@@ -171,29 +212,58 @@ class GenerativeModel(keras.Model, abc.ABC):
         super().compile(optimizer=None, jit_compile=jit_compile)
         self.run_seed = int(seed)
         self.turn_optimizers = {name: keras.optimizers.get(value) for name, value in optimizers.items()}
-        for name, turn in turns.items():
-            self.turn_optimizers[name].build(list(turn.variables))
-        self.averages = Averages(
-            {name: (turns[name].variables, decay) for name, decay in (averages or {}).items()}
-        )
+        for name, found in turns.items():
+            self.turn_optimizers[name].build([variable for variable, _ in found])
+        # Each of an optimizer's variables begins as one number, all over.
+        self.unused_optimizers = {
+            name: [float(variable.numpy().flat[0]) for variable in optimizer.variables]
+            for name, optimizer in self.turn_optimizers.items()
+        }
+        self.averages = Averages({name: (turns[name], decay) for name, decay in (averages or {}).items()})
         self.playing, self.traces = (), {}
         self.choose_turns(0)
         self.built = True  # every network is complete
+
+    @final
+    def trained(self) -> dict[str, list[tuple[keras.Variable, int]]]:
+        """By turn the variables that it trains in any phase, each with the first step that may do so."""
+        found: dict[str, dict[int, tuple[keras.Variable, int]]] = {}
+        present = self.phase
+        for index, start in enumerate(self.first_steps):
+            self.phase = index
+            for turn in self.turns():
+                if isinstance(turn, Turn):
+                    of_turn = found.setdefault(turn.name, {})
+                    for variable in turn.variables:
+                        of_turn.setdefault(id(variable), (variable, start))
+        self.phase = present
+        return {name: [*of_turn.values()] for name, of_turn in found.items()}
+
+    @final
+    def enter(self, step: int) -> None:
+        """Goes to the phase that the host's step `step` belongs to."""
+        self.phase = bisect.bisect_right(self.first_steps, step) - 1
 
     @final
     def choose_turns(self, step: int) -> None:
         """Makes the host's step `step` play the turns that are due, by the trace that belongs to them.
 
         A traced function ignores a changed attribute, and `tf.cond` around an optimizer fails under a
-        strategy: so the host chooses, and each choice is traced once.
+        strategy: so the host chooses, and each choice of a phase and its turns is traced once.
         """
+        before = self.phase
+        self.enter(step)
+        if step == self.first_steps[self.phase] and self.phases(self.config)[self.phase].fresh:
+            for name, optimizer in self.turn_optimizers.items():
+                for variable, value in zip(optimizer.variables, self.unused_optimizers[name], strict=True):
+                    variable.assign(tf.fill(variable.shape, tf.cast(value, variable.dtype)))
         playing = self.due(step)
-        if playing != self.playing:
+        if (self.phase, playing) != (before, self.playing):
             self.playing = playing
-            if playing not in self.traces:
+            if (self.phase, playing) not in self.traces:
                 self.make_train_function(force=True)
-                self.traces[playing] = self.train_function
-            self.train_function = self.traces[playing]
+                self.traces[self.phase, playing] = self.train_function
+            self.train_function = self.traces[self.phase, playing]
 
     @final
     def train_step(self, batch: Batch) -> Terms:
@@ -225,7 +295,7 @@ class GenerativeModel(keras.Model, abc.ABC):
             else:
                 logs |= self._play(turn, batch, shared, shared_tape, noise, replicas)
         self.step.assign_add(1)
-        self.averages.update(self.step)
+        self.averages.update(self.step, self.first_steps[self.phase])
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, logs) if replicas > 1 else logs
 
     def _play(
@@ -359,6 +429,7 @@ class GenerativeModel(keras.Model, abc.ABC):
         super().load_own_variables(
             {key: store[key] for key in list(store.keys()) if not key.startswith("average_")}
         )
+        self.enter(max(0, int(self.step.numpy()) - 1))  # the phase of the last step done
 
     @final
     def get_compile_config(self) -> dict[str, Any]:
@@ -379,29 +450,41 @@ class GenerativeModel(keras.Model, abc.ABC):
 class Averages:
     """Exponential moving averages of weights, with warm-up: decay min(d, (1 + t) / (10 + t)) at step t.
 
+    t counts from the step that may first train the weight: one that is new in a later phase warms up too.
+
     Keras tracks a model's attributes; these variables are kept out of its weights by living here.
     """
 
-    def __init__(self, groups: Mapping[str, tuple[Sequence[keras.Variable], float]] | None = None) -> None:
+    def __init__(
+        self, groups: Mapping[str, tuple[Sequence[tuple[keras.Variable, int]], float]] | None = None
+    ) -> None:
         """
         Args:
-            groups: turn name -> (variables, decay).
+            groups: turn name -> (variables, each with the first step that may train it; decay).
         """
         self.decays = {name: decay for name, (_, decay) in (groups or {}).items()}
         self.pairs: list[tuple[keras.Variable, keras.Variable, float]] = []
+        self.starts: list[int] = []
         for variables, decay in (groups or {}).values():
-            for variable in variables:
+            for variable, start in variables:
                 average = keras.Variable(
                     variable.numpy(), trainable=False, aggregation="only_first_replica", name="average"
                 )
                 self.pairs.append((variable, average, decay))
+                self.starts.append(start)
 
-    def update(self, step: keras.Variable) -> None:
-        """Moves each average toward its weight, after `step` updates."""
-        t = tf.cast(step.value, tf.float32)
-        for variable, average, decay in self.pairs:
-            rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
-            average.assign_add(rate * (variable.value - average.value))
+    def update(self, step: keras.Variable, begun: int = 0) -> None:
+        """Moves each average toward its weight.
+
+        Args:
+            step: how many have been done.
+            begun: the first step of the present phase; weights that are new in a later one rest.
+        """
+        for (variable, average, decay), start in zip(self.pairs, self.starts, strict=True):
+            if start <= begun:
+                t = tf.cast(step.value - start, tf.float32)
+                rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
+                average.assign_add(rate * (variable.value - average.value))
 
     def swap(self) -> None:
         """Exchanges weights and averages."""

@@ -30,6 +30,7 @@ from zoo.reports.curves import curves
 from zoo.reports.pictures import gif, grid, write_picture
 from zoo.reports.texts import pages
 from zoo.runs import Run
+from zoo.timetable import Place, Timetable
 
 CHECKPOINT_SECONDS = 60.0
 GRID_SEEDS = 64
@@ -199,7 +200,7 @@ class Recorder(keras.callbacks.Callback):
     """Counts steps, stops on a loss that is not finite, and writes means to the log."""
 
     def __init__(
-        self, state: State, log: Log, progress: Progress, steps_per_epoch: int, tells_epochs: bool
+        self, state: State, log: Log, progress: Progress, timetable: Timetable, tells_epochs: bool
     ) -> None:
         """
         Args:
@@ -207,8 +208,7 @@ class Recorder(keras.callbacks.Callback):
         """
         super().__init__()
         self.state, self.log, self.progress = state, log, progress
-        self.steps_per_epoch, self.tells_epochs = steps_per_epoch, tells_epochs
-        self.interval = max(1, min(100, steps_per_epoch // 10))
+        self.timetable, self.tells_epochs = timetable, tells_epochs
         self.start_clocks()
 
     def start_clocks(self) -> None:
@@ -235,13 +235,17 @@ class Recorder(keras.callbacks.Callback):
             state.totals[name] = total + value, count + 1
         # The norms are told after each epoch: the running line is long without them.
         self.progress.step(state.step, {k: v for k, v in logs.items() if not k.endswith(GRADIENT_NORM)})
-        if state.step % self.interval == 0:
+        if state.step % max(1, min(100, self.place().stretch.steps_per_epoch // 10)) == 0:
             self.flush()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.flush()
         if self.tells_epochs:
             self.progress.epoch(epoch + 1, {})
+
+    def place(self) -> Place:
+        """Where the last step stands."""
+        return self.timetable.at(self.state.step - 1)
 
     def rescaled(self) -> list[str]:
         """The turns whose loss is scaled to fit half precision, which now and then is too much."""
@@ -253,7 +257,7 @@ class Recorder(keras.callbacks.Callback):
         state = self.state
         if state.totals:
             means = {name: total / count for name, (total, count) in state.totals.items()}
-            self.log.write("train", state.step, (state.step - 1) // self.steps_per_epoch + 1, means)
+            self.log.write("train", state.step, self.place().epoch + 1, means)
             state.totals = {}
 
 
@@ -321,7 +325,8 @@ class Painter(keras.callbacks.Callback):
         super().__init__()
         self.state, self.log, self.run, self.batches = state, log, run, batches
         self.prompts, self.count = prompts, count
-        self.draw: Callable[..., Any] | None = None
+        #: Draws in a phase of the model: what is traced in one is not true in the next.
+        self.draw: dict[int, Callable[..., Any]] = {}
         self.shown: np.ndarray = np.zeros(0)
 
     def examples(self, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -336,13 +341,14 @@ class Painter(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
-        if self.draw is None:
-            self.draw = tf.function(self.examples, autograph=False)
+        if model.phase not in self.draw:
+            self.draw = {model.phase: tf.function(self.examples, autograph=False)}
         images = model.modality == "image"
         count, rows = (self.count, GRID_SEEDS) if images else (PAGE_SEEDS, PAGE_SEEDS)
         with model.evaluation_weights(self.batches), full_precision(model):
             parts = [
-                self.draw(tf.range(start, start + rows, dtype=tf.int64)) for start in range(0, count, rows)
+                self.draw[model.phase](tf.range(start, start + rows, dtype=tf.int64))
+                for start in range(0, count, rows)
             ]
         ((modality, _),) = parts[0].items()
         self.shown = np.concatenate([part[modality].numpy() for part in parts])
@@ -387,7 +393,7 @@ class Checkpointer(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = self.state.step
-        if step % self.recorder.steps_per_epoch == 0 or step == self.steps:
+        if self.recorder.place().left == 1 or step == self.steps:
             return
         if self.signum is not None or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.save()

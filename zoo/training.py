@@ -64,6 +64,7 @@ from zoo.reports.run_page import NAME as PAGE
 from zoo.reports.run_page import write_run_page
 from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
+from zoo.timetable import Timetable
 
 log = logging.getLogger("gmzoo")
 
@@ -86,7 +87,8 @@ class Plan:
         config: of the model.
         train, validation, test: the data; the last two only for models that numbers can judge.
         source: how the data is read, as far as it does not change what is computed.
-        steps: how many steps in all; steps_per_epoch: how many are an epoch.
+        steps: how many steps in all.
+        timetable: which phase, epoch and batch each of them belongs to.
         scheduled: whether a schedule depends on `steps`.
         counting: whether the model counts every example once, instead of descending on batches.
     """
@@ -100,21 +102,23 @@ class Plan:
     test: datasets.Data | None
     source: dict[str, Any]
     steps: int
-    steps_per_epoch: int
+    timetable: Timetable
     scheduled: bool
     batch_size: int
     seed: int
     counting: bool
 
     def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
-        """The training batches of `steps` steps."""
+        """The training batches of `steps` steps, all of the phase of the first one."""
+        stretch = self.timetable.at(start_step).stretch
         return datasets.batches(
             self.train,
-            self.batch_size,
+            stretch.batch_size,
             seed=self.seed,
-            start_step=start_step,
+            start_step=start_step - stretch.start,
             steps=steps,
             every_row=self.counting,
+            first_epoch=stretch.first_epoch,
         )
 
 
@@ -199,11 +203,16 @@ def plan(
         log.info("%s has %d training examples: the batch has as many", spec, len(train))
         batch = len(train)
     counting = issubclass(model_class, Counts)
-    per_epoch = datasets.steps_per_epoch(len(train), batch, every_row=counting)
+    timetable = Timetable(model_class.phases(config), len(train), batch, every_row=counting)
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
-    total = steps if steps is not None else (epochs or 0) * per_epoch
-    if counting and total != per_epoch:
+        if epochs is None:
+            steps = steps or timetable.length
+    total = steps if steps is not None else timetable.steps(epochs or 0)
+    if total < (timetable.length or 0):
+        reached = timetable.at(total - 1).stretch.name
+        log.info("%d steps end at %s: all phases take %d", total, reached, timetable.length)
+    if counting and total != timetable.steps(1):
         raise UsageError(f"{name} counts every example once: leave out --epochs and --steps.")
     return Plan(
         model=name,
@@ -234,7 +243,7 @@ def plan(
         test=test,
         source=source,
         steps=total,
-        steps_per_epoch=per_epoch,
+        timetable=timetable,
         scheduled=any(depends_on_length(values) for values in optimizers.values()),
         batch_size=batch,
         seed=seed,
@@ -369,8 +378,9 @@ def train(
     devices = make_strategy(strategy)
     resolved = plan(name, **options)
     replicas = devices.num_replicas_in_sync
-    if resolved.batch_size % replicas:
-        raise UsageError(f"--batch-size {resolved.batch_size} does not divide among {replicas} devices.")
+    for stretch in resolved.timetable.stretches:
+        if stretch.batch_size % replicas:
+            raise UsageError(f"--batch-size {stretch.batch_size} does not divide among {replicas} devices.")
     run = _choose_run(resolved, Path(run_dir) if run_dir else None, runs_dir(runs), new)
     begins_with = None
     if resolved.settings["init_from"] and not checkpoints.steps(run.checkpoints):
@@ -409,6 +419,7 @@ def _train(
         model = build(plan)
         if found:
             checkpoints.assign(model.state(), found[0])
+            model.enter(max(0, state.step - 1))
             progress.message(f"resuming {run.path} at step {state.step} of {plan.steps}")
         else:
             begin(plan, model)
@@ -422,7 +433,7 @@ def _train(
         **plan.source,
         **({"init_from_path": str(begins_with)} if begins_with else {}),
         steps=plan.steps,
-        epochs=plan.steps / plan.steps_per_epoch,
+        epochs=plan.timetable.epochs(plan.steps),
         status="running",
         step=state.step,
         warnings=state.warnings,
@@ -480,7 +491,7 @@ def _statistics_batches(plan: Plan) -> Iterable[Batch]:
 def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: Progress) -> None:
     events = Log(run, state.step)
     batches = _statistics_batches(plan)
-    recorder = Recorder(state, events, progress, plan.steps_per_epoch, tells_epochs=plan.validation is None)
+    recorder = Recorder(state, events, progress, plan.timetable, tells_epochs=plan.validation is None)
     callbacks: list[keras.callbacks.Callback] = [recorder]
     if plan.validation is not None:
         patience = plan.settings["patience"]
@@ -489,7 +500,8 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
     painter = None
     if sampled(model):
         prompts = plan.validation.fields.get("caption", ())[:GRID_SEEDS] if plan.validation else ()
-        count = samples_to_watch(model, plan.steps_per_epoch * plan.batch_size)
+        last = plan.timetable.stretches[-1]
+        count = samples_to_watch(model, last.steps_per_epoch * last.batch_size)
         painter = Painter(state, events, run, batches, prompts, count)
         callbacks.append(painter)
     watching = watches(model, plan.train, plan.validation, painter, batches, plan.seed, run.path.parent)
@@ -501,13 +513,15 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
     try:
         with signals(checkpointer.heard):
             while state.step < plan.steps and not state.ended:
-                epoch, position = divmod(state.step, plan.steps_per_epoch)
-                count = min(plan.steps_per_epoch - position, plan.steps - state.step)
+                place = plan.timetable.at(state.step)
+                if place.stretch.name and state.step == place.stretch.start:
+                    progress.message(f"step {state.step:,}: {place.stretch.name}")
+                count = min(place.left, plan.steps - state.step)
                 recorder.start_clocks()
                 model.fit(
                     plan.batches(count, state.step),
-                    initial_epoch=epoch,
-                    epochs=epoch + 1,
+                    initial_epoch=place.epoch,
+                    epochs=place.epoch + 1,
                     steps_per_epoch=count,
                     shuffle=False,
                     verbose=0,
@@ -616,6 +630,7 @@ def export_unfinished(run: Run) -> Path:
         with policy(record["precision"]):
             model = build(resolved)
             checkpoints.assign(model.state(), arrays)
+            model.enter(max(0, meta["step"] - 1))
             with model.evaluation_weights(_statistics_batches(resolved)), full_precision(model):
                 if best_weights(run).exists():
                     _take_best(run, model)
@@ -785,11 +800,15 @@ def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
     """Halves the batch until one step fits, and says so."""
     size = plan.batch_size // 2
     while size >= strategy.num_replicas_in_sync:
-        smaller = dataclasses.replace(plan, batch_size=size)
+        phases = registry.model_class(plan.model).phases(plan.config)
+        timetable = Timetable(phases, len(plan.train), size, every_row=plan.counting)
+        smaller = dataclasses.replace(plan, batch_size=size, timetable=timetable)
+        last = timetable.stretches[-1].start  # the largest networks come last
         try:
             with strategy.scope():
                 model = build(smaller)
-            model.fit(smaller.batches(1), steps_per_epoch=1, shuffle=False, verbose=0)
+            model.choose_turns(last)
+            model.fit(smaller.batches(1, last), steps_per_epoch=1, shuffle=False, verbose=0)
         except tf.errors.ResourceExhaustedError:
             size //= 2
             continue
@@ -811,7 +830,10 @@ def _describe(plan: Plan, run: Run) -> None:
         len(plan.train),
     )
     log.info(
-        "%d steps of %d examples: %.1f epochs", plan.steps, plan.batch_size, plan.steps / plan.steps_per_epoch
+        "%d steps of %d examples: %.1f epochs",
+        plan.steps,
+        plan.batch_size,
+        plan.timetable.epochs(plan.steps),
     )
     for key, value in _flat(plan.settings).items():
         log.info("  %s = %s", key, _short(value))

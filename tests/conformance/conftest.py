@@ -69,6 +69,7 @@ class Subject:
         ours = model.weights_by_name()
         assert arrays.keys() <= ours.keys()
         assign({name: ours[name] for name in arrays}, arrays)
+        model.enter(self.run.record["step"] - 1)
         return model
 
     def fresh_model(self):

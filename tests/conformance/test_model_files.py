@@ -8,9 +8,10 @@ import pytest
 
 from zoo import registry
 from zoo.base import VERBS, ConditionalLikelihood, ExactLikelihood, LikelihoodBound, configure
-from zoo.data import CATALOGUE, steps_per_epoch
+from zoo.data import CATALOGUE
 from zoo.reports.reproductions import published
 from zoo.schedules import make_optimizer
+from zoo.timetable import Timetable
 
 MODELS = [pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in registry.names()]
 PRESETS = [
@@ -59,8 +60,11 @@ def test_preset_is_complete(name, preset):
     values = registry.presets(name)[preset]
     assert set(values) >= REQUIRED
     assert set(values) <= REQUIRED | OPTIONAL
-    assert ("steps" in values) != ("epochs" in values)
-    configure(registry.model_class(name).config_class(), values["config"])
+    model_class = registry.model_class(name)
+    config = configure(model_class.config_class(), values["config"])
+    # How long a run takes: its phases may say it.
+    phased = model_class.phases(config)[-1].steps is not None
+    assert ("steps" in values) + ("epochs" in values) == (not phased)
     turns = registry.presets(name)["tiny"]["optimizers"].keys()
     assert values["optimizers"].keys() == turns
     assert values.get("averages", {}).keys() <= turns
@@ -91,8 +95,11 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     assert card["dataset"]["spec"] == values["dataset"]
     assert card["batch_size"] == values["batch_size"]
     counting = not values["optimizers"]
-    per_epoch = steps_per_epoch(card["dataset"]["examples"], card["batch_size"], every_row=counting)
-    assert card["steps"] == (values.get("steps") or values["epochs"] * per_epoch)
+    phases = registry.model_class(name).phases(config)
+    timetable = Timetable(phases, card["dataset"]["examples"], card["batch_size"], every_row=counting)
+    assert card["steps"] == (
+        timetable.steps(values["epochs"]) if "epochs" in values else values.get("steps", timetable.length)
+    )
 
 
 @pytest.mark.parametrize(
