@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import logging
+import math
 import typing
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 
 from zoo.cli import output
 from zoo.cli.inputs import parse_code, parse_labels
-from zoo.cli.progress import follow
+from zoo.cli.progress import duration, follow
 from zoo.errors import UsageError
 from zoo.reports import pictures, texts
 from zoo.reports.examples import draw, drawn_shape, feature_names, image_shape
@@ -32,6 +33,8 @@ ENDINGS = {
     "text": (".txt", ".csv", output.FOLDER),
 }
 ALL_ENDINGS = list(dict.fromkeys(itertools.chain(*ENDINGS.values())))
+#: Seconds that nobody needs to be told of.
+SOON = 5.0
 #: No more pixels and images in one grid, and no more frames in one film.
 GRID_PIXELS, GRID_IMAGES, FRAMES = 2**24, 4096, 512
 
@@ -122,11 +125,26 @@ def _decoded(model: LoadedModel, seeds: np.ndarray, values: dict[int, np.ndarray
         yield model.decode(codes)
 
 
+def estimated(model: LoadedModel, count: int) -> str | None:
+    """How long drawing takes, by how long it took in training; None where that is soon, or not known."""
+    from zoo.sampling import CHUNK
+
+    if not (drawing := model.card.get("drawing")):
+        return None
+    chunks = math.ceil(count / CHUNK)  # each is filled up
+    seconds = drawing["seconds"] / math.ceil(drawing["count"] / CHUNK) * chunks
+    if seconds < SOON:
+        return None
+    return f"drawing {count:,} takes about {duration(seconds)} on {drawing['machine']}"
+
+
 def write(
     path: Path, ending: str, model: LoadedModel, seeds: np.ndarray, pieces: Iterable[np.ndarray]
 ) -> None:
     """Writes examples [.., ...] as they come, in the form that the ending says."""
     count = len(seeds)
+    if told := estimated(model, count):
+        log.info("%s", told)
     followed = follow(pieces, count, "sampling")
     rows = (row for piece in followed for row in piece)
     if ending == ".png":

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -66,16 +67,20 @@ def newest(runs: Iterable[Run], place: tuple[str, int | None, int | None]) -> li
 
 
 def rows(records: Iterable[Mapping[str, Any]]) -> Iterable[str]:
-    """A line for each."""
+    """A line for each; two of one model are told apart by their presets."""
+    records = [*records]
+    often = Counter(record["model"] for record in records)
     for record in records:
         model, result = load(record["saved_model"]), record["result"]
         nats, bits = result["log_prob"], result["log_prob_bits_per_dim"]
         seconds = timed(model) if any(name in model.signatures for name in DRAWING) else None
+        variant = f", {record['preset']}" if often[record["model"]] > 1 else ""
+        density = result["log_prob"]["receipt"]["levels"] is None  # another unit gives another number of bits
         cells = [
-            f"[`{record['model']}`](models/{record['model']}.md)",
+            f"[`{record['model']}`](models/{record['model']}.md){variant}",
             f"{model.card['parameters']:,}",
             f"{nats['value']:.2f} +- {nats['standard_error']:.2f}",
-            f"{bits['value']:.3f}",
+            "" if density else f"{bits['value']:.3f}",
             cost(record["processor_seconds"]),
             "" if seconds is None else f"{seconds:.2g} s",
             f"`{record['command'].replace(' --new', '')}`",  # which changes nothing of the result

@@ -130,6 +130,15 @@ def test_a_draw_among_many_levels_stays_among_them(chance):
     assert drawn.max() == 255
 
 
+def test_a_level_without_probability_is_never_drawn(chance):
+    """However the sums of thousands of levels round, on either side of 1."""
+    logits = chance.normal(size=(200, 4096)).astype(np.float32)
+    logits[:, -1] = -np.inf
+    drawn = draw_categorical(logits, np.full(200, 1 - 2.0**-24, np.float32)).numpy()
+    assert drawn.max() < 4095
+    assert drawn.min() >= 4050
+
+
 def test_draws_of_gaussian_follow_its_law(chance):
     normal = chance.standard_normal(DRAWS).astype(np.float32)
     drawn = draw_gaussian(np.full(DRAWS, 1.5, np.float32), np.full(DRAWS, -1.0, np.float32), normal)

@@ -52,8 +52,9 @@ def draw_bernoulli(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
 def draw_categorical(logits: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
     """Draws levels, int32 [...], by inverting the distribution of logits [..., K] at `uniform` [...]."""
     cumulative = tf.cumsum(tf.nn.softmax(tf.cast(logits, tf.float32)), axis=-1)
-    # The last sum may round below 1, so the last level takes what is left.
-    return tf.reduce_sum(tf.cast(uniform[..., None] >= cumulative[..., :-1], tf.int32), -1)
+    # Of all K sums the last may round beside 1: what is drawn is a share of it, and below it.
+    reached = uniform[..., None] * cumulative[..., -1:] >= cumulative[..., :-1]
+    return tf.reduce_sum(tf.cast(reached, tf.int32), -1)
 
 
 def draw_gaussian(mean: tf.Tensor, raw_scale: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:

@@ -87,7 +87,7 @@ def test_json_is_one_document_with_its_receipts(gmzoo, tmp_path):
     data = zoo.data.load("digits", "validation")
     assert receipt["fitted_to"] == {
         "dataset": "digits", "split": "validation", "n": 179, "fingerprint": data.info.fingerprint,
-        "selected_on": True,  # the best checkpoint is that of this split
+        "shape": [8, 8, 1], "selected_on": True,  # the best checkpoint is that of this split
     }  # fmt: skip
     assert found["threshold"] == receipt["threshold"]
     assert found["flagged"] == sum(each["score"] > found["threshold"] for each in found["examples"])

@@ -6,12 +6,14 @@ import csv
 import subprocess
 import sys
 import time
+import types
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import zoo
+from zoo.cli import samples
 
 pytestmark = pytest.mark.xdist_group("cli")
 
@@ -225,3 +227,20 @@ def test_sigterm_is_143_and_leaves_nothing(trained, tmp_path):
         assert process.wait(60) == 143
         assert process.stderr.read() == ""
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("count", "said"),
+    [
+        (1, None),
+        (64, None),
+        (200, "drawing 200 takes about 0:10 on a clock"),
+        (6400, "6,400 takes about 4:10"),
+    ],
+)
+def test_how_long_drawing_takes_is_told_first(count, said):
+    """By what one grid took in training, of which the commands draw as many as are wanted."""
+    model = types.SimpleNamespace(card={"drawing": {"count": 128, "seconds": 5.0, "machine": "a clock"}})
+    assert (said or "") in (told := samples.estimated(model, count) or "")
+    assert bool(told) == bool(said)
+    assert samples.estimated(types.SimpleNamespace(card={}), count) is None

@@ -223,6 +223,40 @@ def test_a_text_goes_on_from_its_prompt():
     np.testing.assert_array_equal(alone[0], drawn[2, :10])
 
 
+@pytest.mark.parametrize("options", [{"top_k": 1}, {"top_k": 2}, {"temperature": 0.0}], ids=str)
+def test_a_prompt_stands_however_unlikely_it_is(options):
+    model = imagegpt(vocabulary=LETTERS, length=6, sample_length=3)
+    prompts = ["".join(text) for text in itertools.product(LETTERS, repeat=3)]
+    rows = len(prompts)
+    drawn = model.sample_with(
+        RowNoise(tf.range(rows, dtype=tf.int64)),
+        prompt=tf.constant(prompts),
+        temperature=tf.fill((rows,), options.get("temperature", 1.0)),
+        top_k=tf.fill((rows,), options.get("top_k", 0)),
+    ).numpy()
+    assert ["".join(LETTERS[value] for value in row[:3]) for row in drawn] == prompts
+
+
+def test_texts_go_on_with_the_probability_that_the_prompt_leaves_them():
+    model, other = (imagegpt(each, vocabulary=LETTERS, length=5, sample_length=3) for each in (0.2, 0.16))
+    draws = 20_000
+    graph = tf.function(lambda noise, **given: model.sample_with(noise, **given), autograph=False)
+    drawn = graph(
+        RowNoise(tf.range(draws, dtype=tf.int64)),
+        prompt=tf.fill((draws,), "ba"),
+        temperature=tf.ones(draws),
+        top_k=tf.zeros(draws, tf.int32),
+    ).numpy()
+    counts = np.bincount(drawn[:, 2:] @ [16, 4, 1], minlength=64)
+    behind = np.array(list(itertools.product(range(4), repeat=3)), np.int32)
+    texts = np.concatenate([np.tile(np.array([[1, 0]], np.int32), (64, 1)), behind], 1)
+    for each, fits in ((model, True), (other, False)):
+        expected = np.exp(each.log_prob(texts).numpy().astype(np.float64))
+        expected *= draws / expected.sum()
+        assert expected.min() > 1
+        assert (stats.chisquare(counts, expected).pvalue > 1e-6) == fits
+
+
 def test_temperature_and_top_k_narrow_each_conditional():
     model = imagegpt(image_shape=(3, 4, 1), group=2)
     rows = 300

@@ -173,13 +173,18 @@ def test_samples_come_as_often_as_their_probability_says(model_class, options, l
     count(model, dependent_images(300, levels))
     draws = 10_000
     state = np.round(drawn(model, draws).reshape(draws, 6) * (levels - 1)) @ levels ** np.arange(5, -1, -1)
-    counts = np.bincount(state.astype(int), minlength=levels**6)
-    expected = draws * np.exp(model.log_prob(every_image(levels)).numpy().astype(np.float64))
-    many = expected >= 5  # the rare ones together
-    counts = np.append(counts[many], counts[~many].sum())
-    expected = np.append(expected[many], expected[~many].sum())
-    kept = expected > 0
-    assert stats.chisquare(counts[kept], expected[kept] * draws / expected[kept].sum()).pvalue > 1e-6
+    found = np.bincount(state.astype(int), minlength=levels**6)
+    other = make(model_class, levels=levels, smoothing=1.0, **options)
+    count(other, dependent_images(100, levels))
+    for each, fits in ((model, True), (other, False)):  # what fewer images say is told apart
+        expected = draws * np.exp(each.log_prob(every_image(levels)).numpy().astype(np.float64))
+        many = expected >= 5  # the rare ones together
+        counts = np.append(found[many], found[~many].sum())
+        expected = np.append(expected[many], expected[~many].sum())
+        kept = expected > 0
+        assert counts[~kept].sum() == 0
+        pvalue = stats.chisquare(counts[kept], expected[kept] * draws / expected[kept].sum()).pvalue
+        assert (pvalue > 1e-6) == fits
 
 
 def test_an_image_without_probability_is_never_drawn():
@@ -189,6 +194,14 @@ def test_an_image_without_probability_is_never_drawn():
         model = make(model_class, smoothing=0.0, **options)
         count(model, images)
         assert {image.tobytes() for image in drawn(model, 2000)} <= seen
+
+
+def test_a_chain_of_more_than_all_pixels_is_the_joint_table():
+    longest, whole = make(Markov, order=40), make(Markov, order=5)
+    for model in (longest, whole):
+        count(model, dependent_images(60))
+    np.testing.assert_array_equal(drawn(longest, 200), drawn(whole, 200))
+    np.testing.assert_array_equal(longest.log_prob(every_image(2)), whole.log_prob(every_image(2)))
 
 
 @pytest.mark.parametrize("levels", [2, 4])

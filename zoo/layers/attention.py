@@ -93,24 +93,21 @@ def attend(
 class Attention(keras.layers.Layer):
     """Multi-head attention of a sequence to itself, or to another one."""
 
-    def __init__(
-        self, width: int, heads: int, *, cross: bool = False, use_bias: bool = True, **kwargs: Any
-    ) -> None:
+    def __init__(self, width: int, heads: int, *, cross: bool = False, **kwargs: Any) -> None:
         """
         Args:
             width: d; `heads` divides it.
             heads: h.
             cross: attend to another sequence, which `remember` has read.
-            use_bias: of the linear maps.
         """
         super().__init__(**kwargs)
-        self.width, self.heads, self.cross, self.use_bias = width, heads, cross, use_bias
+        self.width, self.heads, self.cross = width, heads, cross
         if cross:
-            self.query = keras.layers.Dense(width, use_bias=use_bias, name="query")
-            self.source = keras.layers.Dense(2 * width, use_bias=use_bias, name="source")
+            self.query = keras.layers.Dense(width, name="query")
+            self.source = keras.layers.Dense(2 * width, name="source")
         else:  # one product for queries, keys and values
-            self.joint = keras.layers.Dense(3 * width, use_bias=use_bias, name="joint")
-        self.output_map = keras.layers.Dense(width, use_bias=use_bias, name="output_map")
+            self.joint = keras.layers.Dense(3 * width, name="joint")
+        self.output_map = keras.layers.Dense(width, name="output_map")
 
     def build(self, input_shape: Any = None) -> None:
         maps = [self.query, self.source] if self.cross else [self.joint]
@@ -172,5 +169,4 @@ class Attention(keras.layers.Layer):
             "width": self.width,
             "heads": self.heads,
             "cross": self.cross,
-            "use_bias": self.use_bias,
         }

@@ -43,6 +43,30 @@ def encode_text(text: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
     return tf.ragged.boolean_mask(tokens, found.with_flat_values(known)).to_tensor(NOTHING)
 
 
+def behind_prompts(
+    prompt: tf.Tensor, vocabulary: Sequence[str], uniform: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Prompts with room behind them, and the draws for each place.
+
+    The draw of a character depends on how far it is behind its prompt, not on the other prompts of the batch.
+
+    Args:
+        prompt: UTF-8, string [B].
+        vocabulary: the symbol of each token, a character each.
+        uniform: [B, N], for the N characters behind a prompt.
+
+    Returns:
+        Three of [B, P + N], P the most that a prompt has: its tokens, int32, `NOTHING` behind them; how far
+        each place is behind the prompt, int32, below 0 inside it; and the draw of each place.
+    """
+    tokens = encode_text(prompt, vocabulary)  # [B, P]
+    size = tf.shape(uniform)[1]
+    values = tf.pad(tokens, [[0, 0], [0, size]], constant_values=NOTHING)
+    prompted = tf.reduce_sum(tf.cast(tokens != NOTHING, tf.int32), 1)
+    behind = tf.range(tf.shape(values)[1]) - prompted[:, None]
+    return values, behind, tf.gather(uniform, tf.clip_by_value(behind, 0, size - 1), batch_dims=1)
+
+
 def decode_text(tokens: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
     """The text of tokens.
 

@@ -131,6 +131,7 @@ class Markov(GenerativeModel, Counts, ExactLikelihood, Samples):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         self.levels = config.levels
+        self.order = min(config.order, self.dimensions - 1)  # there are no more before the last one
         self.table_shape = (sum(config.contexts), config.levels)  # (R, L)
         # The tables of all positions lie below one another; position d begins at row `first[d]`.
         self.first = tf.constant(np.cumsum([0, *config.contexts[:-1]]), tf.int32)  # [D]
@@ -157,7 +158,7 @@ class Markov(GenerativeModel, Counts, ExactLikelihood, Samples):
         A context is a number in base L, its last digit the scalar just before; those before the first are 0.
         """
         before = tf.zeros_like(x)
-        for distance in range(1, min(self.config.order, self.dimensions - 1) + 1):
+        for distance in range(1, self.order + 1):
             shifted = tf.pad(x[:, :-distance], [(0, 0), (distance, 0)])
             before += shifted * self.config.levels ** (distance - 1)
         return self.first + before
@@ -176,11 +177,11 @@ class Markov(GenerativeModel, Counts, ExactLikelihood, Samples):
         log_p = log_probabilities(self.counts.value, self.config.smoothing)
         uniform = tf.transpose(noise.uniform("pixels", (self.dimensions,)))  # [D, B]
         levels = self.config.levels
-        kept = levels ** max(self.config.order - 1, 0)  # of a context, all but the scalar farthest back
+        kept = levels ** max(self.order - 1, 0)  # of a context, all but the scalar farthest back
 
         def draw(d: tf.Tensor, before: tf.Tensor, x: tf.TensorArray):
             value = draw_categorical(tf.gather(log_p, self.first[d] + before), uniform[d])  # [B]
-            after = value + levels * (before % kept) if self.config.order else before
+            after = value + levels * (before % kept) if self.order else before
             return d + 1, after, x.write(d, value)
 
         start = tf.zeros(tf.shape(uniform)[1:], tf.int32)

@@ -324,10 +324,11 @@ class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes):
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         x = self.flat(batch["image"])
         if self.config.orderless:
+            # Validation reports the likelihood of the ensemble, which is that of its orderings' mixture.
             loss = tf.reduce_mean(self.orderless_loss(x, self.draw_known(noise)))
-        else:
-            x = self.ordered(x)
-            loss = -tf.reduce_mean(self.log_likelihood(x, self.config.memory, fixed_shapes=self.jit_compile))
+            return loss, {"nll_mean_over_orderings": loss}
+        x = self.ordered(x)
+        loss = -tf.reduce_mean(self.log_likelihood(x, self.config.memory, fixed_shapes=self.jit_compile))
         return loss, {"nll": loss}
 
     def orderless_loss(self, x: tf.Tensor, known: tf.Tensor) -> tf.Tensor:
@@ -407,7 +408,8 @@ class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes):
     ) -> tf.Tensor:
         """Draws a row's ordering, as the likelihood averages over them, and along it what is not given.
 
-        What is given comes first, so that all of it is seen by all that is drawn.
+        What is given comes first, so that all of it is seen by all that is drawn. The orderings of an
+        ensemble are drawn alike, and not by how likely each finds what is given.
 
         Returns:
             float32 [B, D] of 0. and 1., in raster order.

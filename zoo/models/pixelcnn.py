@@ -448,7 +448,8 @@ class PixelCNN(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes)
         level = quantise(batch["image"], self.config.levels)
         log_conditionals = self.log_conditionals(level, batch.get("label"), noise)
         loss = -tf.reduce_mean(tf.reduce_sum(log_conditionals, (1, 2, 3)))
-        return loss, {"nll": loss}
+        # The likelihood of an image alone, which validation reports, is the mean over the classes.
+        return loss, {"nll_given_label" if self.config.classes else "nll": loss}
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         level = quantise(x, self.config.levels)

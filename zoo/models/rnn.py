@@ -33,7 +33,7 @@ from zoo.distributions import categorical, draw_categorical, narrowed
 from zoo.errors import UsageError
 from zoo.layers.dropout import dropout
 from zoo.layers.levels import quantise, to_image
-from zoo.layers.text import NOTHING, encode_text
+from zoo.layers.text import NOTHING, behind_prompts
 from zoo.noise import Noise
 
 CARD = {
@@ -207,7 +207,7 @@ class RNN(GenerativeModel, Samples, Conditions, Predicts, Completes):
             CELLS[config.cell](config.units, return_sequences=True, seed=0, name=f"{config.cell}_{index}")
             for index in range(config.layers)
         ]
-        self.head = keras.layers.Dense(self.values, name="head")
+        self.head = keras.layers.Dense(self.values, name="head", dtype="float32")
         self.embedding.build((None, None))
         size = config.embedding_size
         for layer in self.recurrent:
@@ -367,14 +367,9 @@ class RNN(GenerativeModel, Samples, Conditions, Predicts, Completes):
             values, known = tf.zeros_like(uniform, tf.int32), tf.zeros_like(uniform, tf.bool)
             return self.example(self.continued(values, known, uniform, **conditions))
         size = self.config.sample_length
-        prompt = encode_text(conditions.pop("prompt"), self.vocabulary)  # [B, P]
-        values = tf.pad(prompt, [[0, 0], [0, size]], constant_values=NOTHING)
-        # The draw of a character depends on how far it is behind the prompt, not on the rest of the batch.
-        behind = (
-            tf.range(tf.shape(values)[1]) - tf.reduce_sum(tf.cast(prompt != NOTHING, tf.int32), 1)[:, None]
+        values, behind, uniform = behind_prompts(
+            conditions.pop("prompt"), self.vocabulary, noise.uniform("values", (size,))
         )
-        uniform = noise.uniform("values", (size,))
-        uniform = tf.gather(uniform, tf.clip_by_value(behind, 0, size - 1), batch_dims=1)
         drawn = self.continued(values, behind < 0, uniform, **conditions)
         return tf.where(behind < size, drawn, NOTHING)
 

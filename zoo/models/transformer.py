@@ -126,7 +126,8 @@ class Config:
         text: what a token of a text is.
         source_vocabulary: the symbol of each token of a source.
         target_vocabulary: the same of a target; () where it is an image.
-        source_length, target_length: the most tokens of a text: in training, and of a target that is drawn.
+        source_length, target_length: the most tokens of a text in training; a target that is drawn, and has
+            more, is cut one token behind.
         width: d.
         depth: how many blocks the encoder has, and the decoder.
         heads: of each attention, a divisor of the width.
@@ -308,7 +309,8 @@ class Transformer(GenerativeModel, Conditions, ConditionalLikelihood):
     def sample_with(self, noise: Noise, **conditions: tf.Tensor) -> tf.Tensor:
         """Images [B, H, W, C], or texts, string [B], each drawn given its prompt."""
         sources, visible = self.encode_source(conditions["prompt"])
-        length = self.tokens.places if self.tokens else self.config.target_length
+        # A text that has not ended at its last place has no more likelihood than its beginning.
+        length = self.tokens.places if self.tokens else self.config.target_length + 1
         uniform = noise.uniform("values", (length,))
         all_values = tf.zeros_like(conditions["temperature"], tf.int32)  # top_k = 0: none is left out
 
