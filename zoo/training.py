@@ -111,7 +111,7 @@ class Plan:
     def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
         """The training batches of `steps` steps, all of the phase of the first one."""
         stretch = self.timetable.at(start_step).stretch
-        return datasets.batches(
+        found = datasets.batches(
             self.train,
             stretch.batch_size,
             seed=self.seed,
@@ -120,6 +120,16 @@ class Plan:
             every_row=self.counting,
             first_epoch=stretch.first_epoch,
         )
+        if self.labels:
+            found = datasets.with_labelled(
+                found, self.train, stretch.batch_size, seed=self.seed, start_step=start_step
+            )
+        return found
+
+    @property
+    def labels(self) -> int:
+        """How many training examples keep their labels; 0: all that have one."""
+        return int(getattr(self.config, "labels", 0))
 
 
 class Quiet:
@@ -196,6 +206,8 @@ def plan(
     given = ["caption"] if issubclass(model_class, ConditionalLikelihood) else []
     train.require(example, *given)
     config = configure(config_class, _fitted(base["config"], changed, config_class, example, train))
+    if kept := getattr(config, "labels", 0):
+        train = datasets.keep_labels(train, kept)
     # A test split that is missing is told now, not when the training is done.
     validation, test = (load("validation"), load("test")) if judged(model_class) else (None, None)
     batch = batch_size or base["batch_size"]

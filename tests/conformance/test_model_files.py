@@ -65,8 +65,11 @@ def test_preset_is_complete(name, preset):
     # How long a run takes: its phases may say it.
     phased = model_class.phases(config)[-1].steps is not None
     assert ("steps" in values) + ("epochs" in values) == (not phased)
-    turns = registry.presets(name)["tiny"]["optimizers"].keys()
-    assert values["optimizers"].keys() == turns
+    presets = registry.presets(name)
+    # Those of the tiny presets are trained here; options may add turns to those of the plain one.
+    tried = {turn for key in presets if key.startswith("tiny") for turn in presets[key]["optimizers"]}
+    turns = values["optimizers"].keys()
+    assert presets["tiny"]["optimizers"].keys() <= turns <= tried
     assert values.get("averages", {}).keys() <= turns
     for turn, optimizer in values["optimizers"].items():
         make_optimizer(turn, optimizer, 100)

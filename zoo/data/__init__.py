@@ -6,7 +6,7 @@ Importing this imports no TensorFlow; only `batches`, and preparing a named set 
 from zoo.data.catalogue import CATALOGUE
 from zoo.data.dataset import Data, Info, rounded
 from zoo.data.dequantise import as_features
-from zoo.data.labels import keep_labels
+from zoo.data.labels import keep_labels, with_labelled
 from zoo.data.loading import LOCAL, check, default_split, load
 from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
 
@@ -25,4 +25,5 @@ __all__ = [
     "load",
     "rounded",
     "steps_per_epoch",
+    "with_labelled",
 ]
