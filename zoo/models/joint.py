@@ -67,7 +67,7 @@ PRESETS = {
         "batch_size": 1000,
         "epochs": 1,
         "optimizers": {},
-        "expect": "not measured yet",
+        "expect": "test NLL 2.53 nats on 4x4 glyphs; seconds",
     },
     "mnist": {
         "config": {"smoothing": 0.001},
@@ -76,7 +76,7 @@ PRESETS = {
         "batch_size": 1000,
         "epochs": 1,
         "optimizers": {},
-        "expect": "not measured yet",
+        "expect": "test NLL 1.96 nats on 4x4 digits; seconds",
     },
 }
 

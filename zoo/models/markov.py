@@ -85,7 +85,7 @@ PRESETS = {
         "batch_size": 1000,
         "epochs": 1,
         "optimizers": {},
-        "expect": "not measured yet",
+        "expect": "test NLL 139 nats; seconds",
     },
 }
 

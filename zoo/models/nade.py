@@ -116,7 +116,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 100},
             }
         },
-        "expect": "not measured yet",
+        "expect": "test NLL 16.6 nats of 16 orderings, 0.374 bits/dim; 1 min on 2 cores",
     },
     "glyphs": {
         "config": {"hidden_units": 300},
@@ -129,7 +129,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 0.0, "warmup": 500},
             }
         },
-        "expect": "readable characters",
+        "expect": "test NLL 68.6 nats, 0.126 bits/dim; 3 min on 2 cores",
     },
     "mnist": {
         "config": {"hidden_units": 500},
