@@ -104,7 +104,9 @@ class Discriminator(Watch):
             return None
         total, _, count = state.watched[ACCURACY]
         share = total / count
-        smoothing = getattr(model.config, "smoothing", None)
+        # A hinge has no labels to smooth.
+        hinge = getattr(model.config, "loss", None) == "hinge"
+        smoothing = None if hinge else getattr(model.config, "smoothing", None)
         # The term itself is in the log of each interval.
         return Found(
             {}, {"discriminator": alarms.discriminator(share, smoothing)}, f"discriminator: {share:.0%} right"

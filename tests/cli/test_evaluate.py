@@ -161,9 +161,9 @@ def test_an_extractor_of_ones_own(trained):
     options = ["--metrics", "kid", "--samples", 40, "--json"]
     done = trained("evaluate", "--model", "nade", "--extractor", "vae", *options)
     assert done.json["metrics"]["kid"]["receipt"]["extractor"] == "vae trained on digits"
-    none = trained("evaluate", "--model", "nade", "--extractor", "dcgan", *options)
+    none = trained("evaluate", "--model", "nade", "--extractor", "nade", *options)
     assert none.code == 2
-    assert "dcgan cannot encode" in none.err
+    assert "nade cannot encode" in none.err
 
 
 @pytest.mark.parametrize(
