@@ -80,6 +80,7 @@ class State:
         compared: how samples are compared with the data, as was found at the first look: whether with
             `coarse` data, of as many levels as the model; and the `judge` whose features are used: its name,
             path and the hash of its weights, and whether it is gone since; None where there is none.
+        drawing: how many examples were drawn last, and the seconds that took; None before the first.
     """
 
     step: int = 0
@@ -95,6 +96,7 @@ class State:
     well: dict[str, int] = dataclasses.field(default_factory=dict)
     warnings: list[dict[str, Any]] = dataclasses.field(default_factory=list)
     compared: dict[str, Any] = dataclasses.field(default_factory=dict)
+    drawing: tuple[int, float] | None = None
 
 
 class Log:
@@ -346,10 +348,12 @@ class Painter(keras.callbacks.Callback):
         images = model.modality == "image"
         count, rows = (self.count, GRID_SEEDS) if images else (PAGE_SEEDS, PAGE_SEEDS)
         with model.evaluation_weights(self.batches), full_precision(model):
+            begun = time.perf_counter()
             parts = [
                 self.draw[model.phase](tf.range(start, start + rows, dtype=tf.int64))
                 for start in range(0, count, rows)
             ]
+            self.state.drawing = count, time.perf_counter() - begun
         ((modality, _),) = parts[0].items()
         self.shown = np.concatenate([part[modality].numpy() for part in parts])
         path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}"

@@ -559,7 +559,8 @@ def _finish(plan: Plan, run: Run, model: GenerativeModel, state: State) -> dict[
             _take_best(run, model)
             metrics = measure(model, plan.test)
         draw_results(run)
-        export(model, next_version(run.path / "saved_model"), card(plan, run, model, metrics))
+        made = card(plan, run, model, metrics, drawing=state.drawing)
+        export(model, next_version(run.path / "saved_model"), made)
     return metrics
 
 
@@ -667,9 +668,19 @@ def _settings_of(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def card(
-    plan: Plan, run: Run, model: GenerativeModel, metrics: Mapping[str, Any], unfinished: bool = False
+    plan: Plan,
+    run: Run,
+    model: GenerativeModel,
+    metrics: Mapping[str, Any],
+    *,
+    unfinished: bool = False,
+    drawing: tuple[int, float] | None = None,
 ) -> dict[str, Any]:
-    """What a model card says of a run."""
+    """What a model card says of a run.
+
+    Args:
+        drawing: how many examples were drawn last, and the seconds that took.
+    """
     info = plan.train.info
     return {
         "model": plan.model,
@@ -694,6 +705,7 @@ def card(
         "command": run.record["command"],
         "versions": run.record["versions"],
         "levels": model.levels,  # of the scored values
+        "drawing": drawing and {"count": drawing[0], "seconds": drawing[1], "machine": machine()},
         **parameters(model),
         "metrics": dict(metrics),
     }
