@@ -35,6 +35,11 @@ UNITS = {
     "nats_per_character": "nats/character",
     "bits_per_character": "bits/character",
 }
+# The ELBO is the first less the second.
+TERMS = {
+    "reconstruction": "the ELBO's first term, log p(x|z) for one draw of z",
+    "kl": "its second term, which is subtracted",
+}
 # Name -> a value for each example.
 Columns = dict[str, list[float]]
 
@@ -97,6 +102,7 @@ def command(
     columns = scored(loaded, data, seed or 0, importance_samples or 50)
     if "log_conditionals" in loaded.signatures:
         columns |= characters(loaded, data)
+    terms = elbo_terms(loaded, data, seed or 0) if "elbo" in loaded.signatures else {}
     if path is None and not as_json:
         path = output.free_name(f"{loaded.name}-scores", ".csv")
     rows = list(zip(range(len(data)), data.info.files or [""] * len(data), *columns.values(), strict=True))
@@ -124,6 +130,7 @@ def command(
                 "n": len(data),
                 # Bits are nats in other units: their mean says it all.
                 **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
+                **({"elbo": terms} if terms else {}),
                 **({} if flags is None else {"threshold": threshold, "flagged": sum(flags)}),
                 "examples": [
                     {
@@ -140,12 +147,15 @@ def command(
     draws = "exact" if exact else f"a lower bound, {importance_samples or 50} importance samples"
     if data.info.dequantised:
         draws = "a density of levels with noise: a lower bound on their likelihood"
-    width = max(map(len, means))
+    width = max(map(len, [*means, *terms]))
     for name, each in means.items():
         line = f"{name:<{width}}  {each['mean']:.4f}"
         if each["standard_error"] is not None and not name.startswith("bits"):
             line += f" +- {each['standard_error']:.2g}"
         click.echo(f"{line} nats ({draws})" if name == "log_prob" else line)
+    for name, each in terms.items():
+        error = "" if each["standard_error"] is None else f" +- {each['standard_error']:.2g}"
+        click.echo(f"{name:<{width}}  {each['mean']:.4f}{error} nats ({TERMS[name]})")
     if levels:
         click.echo(f"{'levels':<{width}}  {levels}")
     click.echo(f"{'examples':<{width}}  {len(data):,} of {data.spec}, split {data.split}")
@@ -175,6 +185,24 @@ def scored(model: LoadedModel, data: Data, seed: int, importance_samples: int) -
 
     both = np.concatenate([*follow(chunks(), len(data), "scoring")])  # [N, 2]
     return {name: both[:, index].tolist() for index, name in enumerate(names)}
+
+
+def elbo_terms(model: LoadedModel, data: Data, seed: int) -> dict[str, dict[str, Any]]:
+    """The mean of each term of the evidence lower bound, by one draw of the code for each example."""
+    import numpy as np
+
+    from zoo.cli.inputs import in_chunks
+    from zoo.cli.progress import follow
+
+    def chunks() -> Iterator[np.ndarray]:
+        first = seed
+        for x in in_chunks(model, data):
+            found = model.elbo_terms(x, range(first, first + len(x)))
+            first += len(x)
+            yield np.stack([found["log_likelihood"], found["kl"]], -1)
+
+    both = np.concatenate([*follow(chunks(), len(data), "the terms of the ELBO")])  # [N, 2]
+    return {name: summary(both[:, index].tolist(), "nats") for index, name in enumerate(TERMS)}
 
 
 def characters(model: LoadedModel, data: Data) -> Columns:

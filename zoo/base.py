@@ -587,8 +587,18 @@ class LikelihoodBound(abc.ABC):
     """Knows lower bounds on log p(x)."""
 
     @abc.abstractmethod
+    def elbo_terms(self, x: tf.Tensor, noise: Noise) -> tuple[tf.Tensor, tf.Tensor]:
+        """The two terms of the evidence lower bound of examples [B, ...], in nats, float32 [B] each.
+
+        Returns:
+            log p(x|z) for one z drawn from q(z|x), and KL(q(z|x) || p(z)), which is not negative.
+        """
+
+    @final
     def elbo(self, x: tf.Tensor, noise: Noise) -> tf.Tensor:
         """A one-sample estimate of the evidence lower bound in nats, float32 [B], of examples [B, ...]."""
+        reconstruction, divergence = self.elbo_terms(x, noise)
+        return reconstruction - divergence
 
     @abc.abstractmethod
     def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:

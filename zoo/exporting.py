@@ -161,13 +161,21 @@ def predicts(model: Any) -> Found:
 
 
 def likelihood_bound(model: Any) -> Found:
-    """The importance-weighted bound on log p(x), with its own seed and number of draws a row."""
+    """The importance-weighted bound on log p(x), with its own seed and number of draws a row; and the terms
+    of the evidence lower bound, which is that of one draw with the divergence in closed form.
+    """
 
     def score(x: tf.Tensor, seed: tf.Tensor, importance_samples: tf.Tensor) -> dict[str, tf.Tensor]:
         bound = model.importance_weighted_bound(x, RowNoise(seed), importance_samples)
         return {"log_prob_bound": bound, "bits_per_dim_bound": bits_per_dim(model, bound)}
 
-    yield "log_prob", Signature({**example_spec(model), "seed": SEED, "importance_samples": COUNT}, score)
+    def terms(x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        log_likelihood, divergence = model.elbo_terms(x, RowNoise(seed))
+        return {"log_likelihood": log_likelihood, "kl": divergence}
+
+    example = {**example_spec(model), "seed": SEED}
+    yield "log_prob", Signature({**example, "importance_samples": COUNT}, score)
+    yield "elbo", Signature(example, terms)
 
 
 def encodes(model: Any) -> Found:

@@ -253,6 +253,22 @@ class LoadedModel:
             importance_samples=np.full(len(x), importance_samples, np.int32),
         )
 
+    def elbo_terms(self, x: np.ndarray, seeds: Seeds | None = None) -> dict[str, np.ndarray]:
+        """The two terms of the evidence lower bound of each example, by one draw of its code.
+
+        Args:
+            x: examples [N, ...].
+            seeds: of the draws, [N]; 0 .. N-1 by default.
+
+        Returns:
+            `log_likelihood`, log p(x|z), and `kl`, KL(q(z|x) || p(z)), nats float32 [N] each: the bound is
+            the first less the second.
+
+        Raises:
+            UsageError: the model has no such bound.
+        """
+        return self.run("elbo", **{self.takes: x}, seed=_seeds(range(len(x)) if seeds is None else seeds))
+
     @property
     def given_text(self) -> bool:
         """Whether the likelihood of an example is one given its text."""
@@ -428,6 +444,7 @@ _VERBS = {
     "prior": ("decode", "decode"),
     "encode_draw": ("reconstruct", "draw codes"),
     "log_conditionals": ("score", "score tokens"),
+    "elbo": ("score", "tell the terms of a bound"),
 }
 
 

@@ -56,7 +56,7 @@ from zoo.diagnostics import Diagnostics, samples_to_watch, watches
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation import classification
 from zoo.evaluation.judging import judged
-from zoo.evaluation.likelihood import log_probs, scorer, summary, text_summary
+from zoo.evaluation.likelihood import elbo_summary, log_probs, scorer, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, saved_weights
 from zoo.layers.text import survey
 from zoo.machine import machine
@@ -581,7 +581,7 @@ def _take_best(run: Run, model: GenerativeModel) -> None:
 
 
 def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
-    """The likelihood of `data`: exact; or the evidence lower bound and the importance-weighted one.
+    """The likelihood of `data`: exact; or the evidence lower bound with its terms, and a tighter bound.
 
     Of a classifier the accuracy; of a text what a character costs, too.
     """
@@ -602,7 +602,7 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
         if isinstance(model, Predicts) and model.vocabulary:
             return {**text_summary(model, data, size), **found}
         return found
-    elbo = summary(log_probs(scorer(model), model, data, size), model, data, "elbo", "bound")
+    elbo = elbo_summary(log_probs(scorer(model), model, data, size), model, data)
     tighter = log_probs(scorer(model, IMPORTANCE_SAMPLES), model, data, size)
     return {**elbo, **summary(tighter, model, data, f"iwae_{IMPORTANCE_SAMPLES}", "bound")}
 

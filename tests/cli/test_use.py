@@ -82,8 +82,15 @@ def test_a_bound_says_so_and_has_seeds(trained):
     assert few["kind"] == "bound"
     assert few["examples"] != other["examples"]
     assert many["log_prob"]["mean"] > few["log_prob"]["mean"]
+    # The bound of one draw is the difference of the terms, but for the noise of that draw in the second.
+    terms = {name: each["mean"] for name, each in few["elbo"].items()}
+    assert terms["kl"] > 0
+    error = few["log_prob"]["standard_error"]
+    assert abs(terms["reconstruction"] - terms["kl"] - few["log_prob"]["mean"]) < 5 * error
     done = trained("score", "--model", "vae", "--data", "digits", "--limit", 3)
     assert "a lower bound, 50 importance samples" in done.out
+    names = [line.split()[0] for line in done.out.splitlines()[:4]]
+    assert names == ["log_prob", "bits_per_dim", "reconstruction", "kl"]
 
 
 def test_an_exact_score_takes_no_draws(trained):

@@ -1,7 +1,7 @@
 """Likelihoods, bounds on them, and what stands in for them, from the signatures of a SavedModel.
 
 The evidence lower bound is the importance-weighted bound with one draw a code, so its value has the noise of
-that draw; training, which has the Python model, reports it with the divergence in closed form.
+that draw; its terms, and training, have the divergence in closed form.
 """
 
 from __future__ import annotations
@@ -61,6 +61,28 @@ def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, 
     return {
         name: mean_of(nats, "nats", "higher", receipt, kind),
         f"{name}_bits_per_dim": mean_of(bits, "bits/dim", "lower", receipt, kind),
+    }
+
+
+def terms(subject: Subject) -> Metrics:
+    """What the evidence lower bound is made of: its reconstruction term less its prior term."""
+    model, data = subject.model, subject.data
+
+    def pieces() -> Iterator[np.ndarray]:
+        start = subject.options.seed
+        for batch in in_order(data, CHUNK):
+            x = batch[model.takes]
+            found = model.elbo_terms(x, range(start, start + len(x)))
+            start += len(x)
+            yield np.stack([found["log_likelihood"], found["kl"]], -1)
+
+    followed = subject.options.follow(pieces(), len(data), "scoring (terms of the ELBO)")
+    reconstruction, divergence = np.concatenate([*followed]).T
+    event = of_event(model.card.get("config", {}), subject.scored, model.card.get("levels"), model.given_text)
+    receipt = {**subject.receipt, **event}
+    return {
+        "reconstruction": mean_of(reconstruction, "nats", "higher", receipt, "estimate"),
+        "kl": mean_of(divergence, "nats", None, receipt),
     }
 
 

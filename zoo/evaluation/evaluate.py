@@ -116,6 +116,12 @@ MEASURES: dict[str, Measure] = {
         densities.characters,
     ),
     "elbo": Measure(_of("elbo"), BOUND, _bound, functools.partial(densities.bound, name="elbo", draws=1)),
+    "terms": Measure(
+        ("reconstruction", "kl"),
+        f"{BOUND}, whose SavedModel tells its terms (the signature elbo)",
+        lambda s: "elbo" in s.model.signatures,
+        densities.terms,
+    ),
     **{
         name: Measure(_of(name), BOUND, _bound, functools.partial(densities.bound, name=name, draws=draws))
         for name, draws in (("iwae_50", 50), ("iwae_500", 500))

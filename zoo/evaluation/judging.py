@@ -21,4 +21,4 @@ def losses(score: likelihood.Score, model: GenerativeModel, data: Data, batch_si
     """Means over `data`; the first, in nats an example, is what training makes small and picks weights by."""
     if isinstance(model, Classifies):
         return classification.losses(likelihood.log_probs(score, model, data, batch_size), data)
-    return {likelihood.loss_name(model): likelihood.validation_loss(score, model, data, batch_size)}
+    return likelihood.validation_losses(score, model, data, batch_size)

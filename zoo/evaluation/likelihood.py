@@ -24,7 +24,8 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
 
     Args:
         model: with an exact likelihood or a bound.
-        importance_samples: for a bound: that many draws of the code; the evidence lower bound if None.
+        importance_samples: for a bound: that many draws of the code; if None the two terms of the evidence
+            lower bound, log p(x|z) and the KL, [B, 2] nats.
     """
 
     @tf.function(reduce_retracing=True, autograph=False)
@@ -36,7 +37,7 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
         assert isinstance(model, LikelihoodBound)
         noise = StepNoise(model.run_seed, -index - 1, tf.shape(x)[0])
         if importance_samples is None:
-            return model.elbo(x, noise)
+            return tf.stack(model.elbo_terms(x, noise), -1)
         return model.importance_weighted_bound(x, noise, tf.fill(tf.shape(x)[:1], importance_samples))
 
     return score
@@ -48,13 +49,18 @@ def loss_name(model: GenerativeModel) -> str:
     return "nll" if exact else "negative_elbo"
 
 
-def validation_loss(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> float:
-    """The mean of what `loss_name` names, over `data`; of a bound it is an estimate by one draw a row."""
-    return -float(log_probs(score, model, data, batch_size).mean(dtype=np.float64))
+def validation_losses(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> dict[str, float]:
+    """The mean of what `loss_name` names, over `data`; of a bound its terms too, by one draw a row."""
+    means = log_probs(score, model, data, batch_size).mean(0, dtype=np.float64)
+    if means.ndim == 0:
+        return {loss_name(model): -float(means)}
+    reconstruction, divergence = means.tolist()
+    terms = {"reconstruction": -reconstruction, "kl": divergence}  # named as in the training's log
+    return {loss_name(model): divergence - reconstruction, **terms}
 
 
 def log_probs(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> np.ndarray:
-    """The score of every example of `data`, in order: float32 [N] nats."""
+    """The score of every example of `data`, in order: float32 [N] nats, or [N, 2] the terms of a bound."""
     fields = [model.modality, *(["caption"] if isinstance(model, ConditionalLikelihood) else [])]
     scores = []
     for index, batch in enumerate(in_order(data, batch_size)):
@@ -80,6 +86,22 @@ def summary(scores: np.ndarray, model: GenerativeModel, data: Data, name: str, k
     return {
         name: mean_of(scores, "nats", "higher", made_of, kind),
         f"{name}_bits_per_dim": mean_of(bits, "bits/dim", "lower", made_of, kind),
+    }
+
+
+def elbo_summary(terms: np.ndarray, model: GenerativeModel, data: Data) -> Metrics:
+    """The evidence lower bound and its two terms, as metrics with receipts.
+
+    Args:
+        terms: log p(x|z) and the KL, float [N, 2] nats.
+        model, data: what was scored, and on what.
+    """
+    reconstruction, divergence = terms.T
+    made_of = receipt(model, data)
+    return {
+        **summary(reconstruction - divergence, model, data, "elbo", "bound"),
+        "reconstruction": mean_of(reconstruction, "nats", "higher", made_of, "estimate"),
+        "kl": mean_of(divergence, "nats", None, made_of),
     }
 
 
