@@ -162,6 +162,14 @@ bound_options = _stacked(
     ),
 )
 
+#: What codes a model without a prior is given.
+codes_option = click.option(
+    "--codes",
+    type=click.Choice(["normal", "fitted"]),
+    help="Of a model without a prior, as autoencoder: draw its codes from N(0, I), or from a Gaussian fitted "
+    "to the codes of its training images.",
+)
+
 #: Where results go.
 out_options = _stacked(
     click.option(

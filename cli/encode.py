@@ -59,6 +59,10 @@ def command(
     path = output.check_out(out, force, (".npz", ".csv", ".png"))
     loaded = inputs.load_model(model, runs_dir, source)
     loaded.require("encode_draw" if draw else "encode")
+    if loaded.tokens and output.ending(path or "codes.npz") == ".png":
+        raise UsageError(
+            f"The codes of {loaded.name} are tokens, which have no place on a map: use .npz or .csv."
+        )
     data = inputs.load_data(loaded, "encode", **source)
     path = path or output.free_name(f"{loaded.name}-codes", ".npz")
 

@@ -8,13 +8,22 @@ from typing import Any
 
 import click
 
-from zoo.cli.command import Command, data_options, json_option, model_options, out_options, split_option
+from zoo.cli.command import (
+    Command,
+    codes_option,
+    data_options,
+    json_option,
+    model_options,
+    out_options,
+    split_option,
+)
 from zoo.errors import UsageError, ZooError
 
 if typing.TYPE_CHECKING:
     from pathlib import Path
 
     from zoo.evaluation.metrics import Metrics
+    from zoo.evaluation.supposed import Codes
     from zoo.sampling import LoadedModel
 
 RUNS = "--runs"
@@ -71,6 +80,7 @@ class Several(Command):
     help="What makes features of images: a model with encode, or inception.  [default: the zoo's vit that "
     "was trained on the data]",
 )
+@codes_option
 @click.option("--card", is_flag=True, help="Write the figures into the model card, too.")
 @out_options
 @json_option
@@ -82,6 +92,7 @@ def command(
     samples: int | None,
     seed: int | None,
     extractor: str | None,
+    codes: Codes | None,
     card: bool,
     out: str | None,
     force: bool,
@@ -116,7 +127,14 @@ def command(
         raise UsageError("A picture shows the samples of one model: leave out --out or --runs.")
     if path is not None and names is not None and not SOUGHT.intersection(names):
         raise UsageError(f"--out draws samples above the training images nearest to them: {NOT_SOUGHT}.")
+    if codes is not None and card:
+        raise UsageError("Figures of a prior that was supposed do not belong to the model: leave out --card.")
     loaded = [inputs.load_model(each, runs_dir, source) for each in several or (model,)]
+    if codes is not None:
+        from zoo.evaluation.supposed import suppose
+
+        for each in loaded:
+            suppose(each, codes, follow=follow, **{key: source[key] for key in ("data_dir", "skip_bad")})
     if card:
         for each in loaded:
             check_card(each, source["data"], split, source["limit"])

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from zoo.cli.command import Command, model_options, out_options
+from zoo.cli.command import Command, codes_option, model_options, out_options
+from zoo.errors import UsageError
+
+if TYPE_CHECKING:
+    from zoo.evaluation.supposed import Codes
 
 
 @click.command("sample", cls=Command)
@@ -28,10 +32,12 @@ from zoo.cli.command import Command, model_options, out_options
     "--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: likelier, less varied."
 )
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw among the K likeliest values only.")
+@codes_option
 @out_options
 def command(
     model: str,
     runs_dir: str | None,
+    codes: Codes | None,
     count: int | None,
     seed: int | None,
     seeds: str | None,
@@ -54,6 +60,7 @@ def command(
         gmzoo sample --model dcgan --seeds 0-63,70 --out samples.npz
         gmzoo sample --model runs/dcgan-003 --label 0-9 -n 100 --out digits/
         gmzoo sample --model infogan --code "0=3,1=-1.5"
+        gmzoo sample --model autoencoder --codes fitted
         gmzoo sample --model rnn --prompt "The " --temperature 0.8 -n 4 --out four.txt
     """
     from zoo.cli import inputs, output, samples
@@ -62,6 +69,14 @@ def command(
     path = output.check_out(out, force, samples.ALL_ENDINGS)
     prompts = samples.read_prompts(wanted.pop("prompt"), wanted.pop("prompt_file"))
     loaded = inputs.load_model(model, runs_dir)
+    if codes is None and "decode" in loaded.signatures and "sample" not in loaded.signatures:
+        supposed = "" if loaded.tokens else " With --codes fitted, or normal, one is supposed."
+        raise UsageError(f"{loaded.name} cannot sample: its codes have no prior to be drawn from.{supposed}")
+    if codes is not None:
+        from zoo.cli.progress import follow
+        from zoo.evaluation.supposed import suppose
+
+        suppose(loaded, codes, follow=follow)
     endings = samples.ENDINGS[loaded.modality]
     output.check_out(out, True, endings)
     path = path or output.free_name(f"{loaded.name}-samples", endings[0])

@@ -511,8 +511,16 @@ class Samples(abc.ABC):
         """One example a row of `noise`: for images float32 [B, H, W, C] in [0, 1]."""
 
 
-class Decodes(Samples):
-    """Makes an example from a code that has a prior."""
+class Restores(abc.ABC):
+    """Makes an example from a code."""
+
+    @abc.abstractmethod
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        """The examples of codes [B, d]: for images float32 [B, H, W, C] in [0, 1]."""
+
+
+class Decodes(Restores, Samples):
+    """Makes an example from a code that has a prior, and so draws examples."""
 
     @abc.abstractmethod
     def prior(self, noise: Noise) -> tf.Tensor:
@@ -521,10 +529,6 @@ class Decodes(Samples):
     @abc.abstractmethod
     def prior_parts(self) -> tuple[Part, ...]:
         """Which family the prior of each unit of the code belongs to, in order; the sizes add up to d."""
-
-    @abc.abstractmethod
-    def decode(self, code: tf.Tensor) -> tf.Tensor:
-        """The examples of codes [B, d]: for images float32 [B, H, W, C] in [0, 1]."""
 
     @final
     def sample(self, noise: Noise) -> tf.Tensor:
@@ -676,7 +680,26 @@ class Encodes(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
-        """The distribution of the code: batch shape [B], event shape [d], of examples [B, ...]."""
+        """The distribution of the code: batch shape [B], event shape [d], of examples [B, ...].
+
+        Of a code of tokens independent Categoricals, int32.
+        """
+
+
+class Tokenises(Restores):
+    """Has a code of tokens for an image: what a second model, of sequences of tokens, can learn.
+
+    `encode` gives Categoricals over the T tokens of an image, row by row of the grid; the likeliest are its
+    code, int32 [B, T], and `decode` takes such codes.
+    """
+
+    @abc.abstractmethod
+    def token_grid(self) -> tuple[int, int]:
+        """(h, w) of the grid, of T = h w tokens."""
+
+    @abc.abstractmethod
+    def token_values(self) -> int:
+        """K, how many tokens there are to choose from."""
 
 
 class Represents(abc.ABC):
@@ -697,10 +720,10 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "sample_with": (Conditions,),
     "score": ((ExactLikelihood, ConditionalLikelihood, LikelihoodBound),),
     "encode": ((Encodes, Represents),),
-    "decode": (Decodes,),
+    "decode": (Restores,),
     "interpolate": (Decodes,),
     "traverse": (Decodes,),
-    "reconstruct": (Encodes, Decodes),
+    "reconstruct": (Encodes, Restores),
     "complete": (Completes,),
     "classify": (Classifies,),
 }

@@ -36,8 +36,11 @@ from zoo.base import (
     LikelihoodBound,
     Predicts,
     Represents,
+    Restores,
     Samples,
+    Tokenises,
 )
+from zoo.distributions import draw_categorical
 from zoo.errors import UsageError
 from zoo.files import replacing
 from zoo.layers.text import decode_text
@@ -124,11 +127,25 @@ def conditions(model: Any) -> Found:
 
 
 def decodes(model: Any) -> Found:
-    """Codes from seeds, and examples from codes."""
-    size = tf.function(lambda: model.prior(RowNoise(tf.zeros([1], tf.int64)))).get_concrete_function()
-    code = tf.TensorSpec([None, *size.structured_outputs.shape[1:]], size.structured_outputs.dtype, "code")
+    """Codes from seeds."""
     yield "prior", Signature({"seed": SEED}, lambda seed: {"code": model.prior(RowNoise(seed))})
+
+
+def restores(model: Any) -> Found:
+    """Examples from codes, which are such as its prior draws, or as it encodes examples."""
+    example, seed = (
+        tf.zeros([1, *spec.shape[1:]], spec.dtype) for spec in (*example_spec(model).values(), SEED)
+    )
+    has_prior = isinstance(model, Decodes)
+    make = (lambda: model.prior(RowNoise(seed))) if has_prior else (lambda: code_of(model.encode(example)))
+    made = tf.function(make, autograph=False).get_concrete_function().structured_outputs
+    code = tf.TensorSpec([None, *made.shape[1:]], made.dtype, "code")
     yield "decode", Signature({"code": code}, lambda code: drawn(model, model.decode(code)))
+
+
+def code_of(posterior: Any) -> tf.Tensor:
+    """The one code [B, d] that stands for a posterior: its mean, or the likeliest tokens."""
+    return posterior.mode() if posterior.dtype.is_integer else posterior.mean()
 
 
 def exact_likelihood(model: Any) -> Found:
@@ -179,27 +196,35 @@ def likelihood_bound(model: Any) -> Found:
 
 
 def encodes(model: Any) -> Found:
-    """The mean code of an example, a draw of it, and what the decoder makes of the mean."""
+    """The mean code of an example, a draw of it, and what the decoder makes of the mean.
+
+    Of tokens it is the likeliest ones.
+    """
 
     def encode(x: tf.Tensor) -> dict[str, tf.Tensor]:
         code = model.encode(x)
-        outputs = {"code": code.mean()}
+        outputs = {"code": code_of(code)}
+        if code.dtype.is_integer:
+            return outputs
         with contextlib.suppress(NotImplementedError):  # a deterministic code has none
             outputs["code_scale"] = code.stddev()
         return outputs
 
     def draw(x: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         code = model.encode(x)
+        if code.dtype.is_integer:
+            uniform = RowNoise(seed).uniform("posterior", code.event_shape)
+            return {"code": draw_categorical(code.distribution.logits_parameter(), uniform)}
         normal = RowNoise(seed).normal("posterior", code.event_shape)
         return {"code": code.mean() + code.stddev() * normal}
 
     def reconstruct(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"reconstruction": model.decode(model.encode(x).mean())}
+        return {"reconstruction": model.decode(code_of(model.encode(x)))}
 
     example = example_spec(model)
     yield "encode", Signature(example, encode)
     yield "encode_draw", Signature({**example, "seed": SEED}, draw)
-    if isinstance(model, Decodes):
+    if isinstance(model, Restores):
         yield "reconstruct", Signature(example, reconstruct)
 
 
@@ -242,6 +267,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Samples: samples,
     Conditions: conditions,
     Decodes: decodes,
+    Restores: restores,
     ExactLikelihood: exact_likelihood,
     ConditionalLikelihood: conditional_likelihood,
     Predicts: predicts,
@@ -252,7 +278,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Classifies: classifies,
 }
 # What a request without a signature's name runs: the first of these.
-DEFAULTS = ("sample", "sample_with", "translate", "classify")
+DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct")
 
 
 def signatures(model: GenerativeModel) -> dict[str, Signature]:
@@ -353,10 +379,16 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
         for name, each in (("prior", parts), ("encodes", seen))
         if each
     }
+    tokens = (
+        {"tokens": {"grid": list(model.token_grid()), "values": model.token_values()}}
+        if isinstance(model, Tokenises)
+        else {}
+    )
     full_card = {
         "schema": SCHEMA,
         **card,
         **laws,
+        **tokens,
         "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
         "signatures": describe(functions),
     }

@@ -27,6 +27,7 @@ from zoo import latents, registry
 from zoo.errors import UsageError, ZooError
 from zoo.latents import Part
 from zoo.layers.text import split_words
+from zoo.noise import RowNoise
 from zoo.plain import table
 
 #: Rows that a signature runs on at a time.
@@ -126,6 +127,8 @@ class LoadedModel:
             UsageError: the model cannot, a condition is missing or unknown, or a seed is negative.
         """
         seeds = _seeds(seeds)
+        if not any(name in self.signatures for name in DRAWING):
+            self.require("sample")
         own = self.conditions
         if unknown := [name for name in conditions if name not in own]:
             takes = f"it takes {', '.join(own)}" if own else "it takes no conditions"
@@ -178,6 +181,51 @@ class LoadedModel:
         parts = self.prior_parts
         return parts if sum(part.size for part in parts) == size else ()
 
+    @functools.cached_property
+    def tokens(self) -> dict[str, Any]:
+        """Of codes that are grids of tokens their `grid`, [h, w], and the `values` each takes; else {}."""
+        return dict(self.card.get("tokens", {}))
+
+    def suppose_prior(self, mean: np.ndarray, factor: np.ndarray, words: str) -> None:
+        """Lets a model that decodes, and has no prior, draw examples: from codes of a Gaussian.
+
+        Nothing in its training made such codes decode to anything. From here on it has the signatures `prior`
+        and `sample`, and its card says `supposed_prior`.
+
+        Args:
+            mean: of the Gaussian, [d].
+            factor: F [d, d], where F F^T is its covariance.
+            words: what it is, for receipts.
+
+        Raises:
+            UsageError: it has a prior of its own, or its codes are no numbers.
+        """
+        if "prior" in self.signatures:
+            raise UsageError(f"{self.name} has a prior of its own, and needs no other.")
+        self.require("decode")
+        code, modality = self._inputs["decode"]["code"], self.modality
+        if not code.dtype.is_floating:
+            raise UsageError(f"The codes of {self.name} are tokens: no Gaussian draws them.")
+        decode = self._functions["decode"]
+
+        def prior(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            normal = RowNoise(seed).normal("code", (code.shape[1],))
+            return {"code": mean.astype(np.float32) + normal @ factor.T.astype(np.float32)}
+
+        def sample(seed: tf.Tensor) -> dict[str, tf.Tensor]:
+            return {modality: decode(**prior(seed))[modality]}
+
+        seeds = {"seed": tf.TensorSpec([None], tf.int64, "seed")}
+        outputs = {"prior": {"code": code}, "sample": {modality: decode.structured_outputs[modality]}}
+        for name, function in (("prior", prior), ("sample", sample)):
+            self._functions[name], self._inputs[name] = tf.function(function, autograph=False), seeds
+            self.signatures[name] = {"inputs": table(seeds), "outputs": table(outputs[name])}
+        self.card = {
+            **self.card,
+            "prior": [{"family": "other", "size": int(code.shape[1])}],
+            "supposed_prior": words,
+        }
+
     def interpolate(self, a: np.ndarray, b: np.ndarray, frames: int) -> np.ndarray:
         """Examples on the way from one code to another: see `zoo.latents.between`.
 
@@ -190,6 +238,8 @@ class LoadedModel:
         """
         if frames < 2:
             raise UsageError("an interpolation has at least 2 frames.")
+        if self.tokens:
+            raise UsageError(f"The codes of {self.name} are tokens: nothing lies between two of them.")
         return self.decode(latents.between(a, b, frames, self.prior_parts))
 
     def traverse(self, code: np.ndarray, unit: int, values: Sequence[float] | np.ndarray) -> np.ndarray:
@@ -441,7 +491,7 @@ class LoadedModel:
 _VERBS = {
     "log_prob": ("score", "score"),
     "sample_with": ("sample_with", "be conditioned"),
-    "prior": ("decode", "decode"),
+    "prior": ("interpolate", "draw codes, which takes a prior"),
     "encode_draw": ("reconstruct", "draw codes"),
     "log_conditionals": ("score", "score tokens"),
     "elbo": ("score", "tell the terms of a bound"),

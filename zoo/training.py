@@ -54,7 +54,7 @@ from zoo.callbacks import (
 )
 from zoo.diagnostics import Diagnostics, samples_to_watch, watches
 from zoo.errors import UsageError, ZooError, nearest
-from zoo.evaluation import classification
+from zoo.evaluation import classification, reconstruction
 from zoo.evaluation.judging import judged
 from zoo.evaluation.likelihood import elbo_summary, log_probs, scorer, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, saved_weights
@@ -583,12 +583,15 @@ def _take_best(run: Run, model: GenerativeModel) -> None:
 def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
     """The likelihood of `data`: exact; or the evidence lower bound with its terms, and a tighter bound.
 
-    Of a classifier the accuracy; of a text what a character costs, too.
+    Of a classifier the accuracy; of a text what a character costs, too; of what only restores, its error.
     """
     size = min(VALIDATION_BATCH, len(data))
     if isinstance(model, Classifies):
         scores = log_probs(classification.scorer(model), model, data, size)
         return classification.summary(scores, model, data)
+    if reconstruction.only_restores(type(model)):
+        errors = log_probs(reconstruction.scorer(model), model, data, size)
+        return reconstruction.summary(errors, model, data)
     if isinstance(model, ExactLikelihood | ConditionalLikelihood):
         scores = log_probs(scorer(model), model, data, size)
         if never := int(np.isneginf(scores).sum()):

@@ -19,7 +19,7 @@ of_models_with_codes = pytest.mark.parametrize(
     [
         pytest.param((name, preset), marks=pytest.mark.xdist_group(name), id=f"{name}-{preset}")
         for name in registry.names()
-        if "decode" in registry.card(name)["capabilities"]
+        if "interpolate" in registry.card(name)["capabilities"]
         for preset in registry.presets(name)
         if preset.startswith("tiny")
     ],
@@ -74,7 +74,7 @@ def test_the_check_can_fail(family):
     [
         pytest.param(path.parent, marks=pytest.mark.xdist_group(path.parts[-3]), id=path.parts[-3])
         for path in sorted(registry.SHIPPED.glob("*/*/saved_model.pb"))
-        if "decode" in registry.card(path.parts[-3].split("-")[0])["capabilities"]
+        if "interpolate" in registry.card(path.parts[-3].split("-")[0])["capabilities"]
     ],
 )
 def test_shipped_models_have_the_prior_that_is_taken_for_theirs(path):

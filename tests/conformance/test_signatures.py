@@ -128,7 +128,7 @@ def test_png_files_hold_the_samples(subject):
 
 
 def test_prior_and_decode_are_the_sampler_in_two_pieces(subject):
-    if "decode" not in subject.loaded.signatures:
+    if "prior" not in subject.loaded.signatures:
         return
     seeds = subject.requests["prior"]["seed"]
     samples = subject.loaded.decode(subject.loaded.prior(seeds))

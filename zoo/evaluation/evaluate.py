@@ -16,7 +16,18 @@ from typing import Any
 
 import zoo.data
 from zoo.errors import UsageError, nearest
-from zoo.evaluation import clusters, densities, examples, likeness, naming, obedience, probing, variety
+from zoo.evaluation import (
+    clusters,
+    codebook,
+    densities,
+    examples,
+    likeness,
+    naming,
+    obedience,
+    probing,
+    reconstruction,
+    variety,
+)
 from zoo.evaluation.metrics import SCHEMA, Metrics, over_models
 from zoo.evaluation.subject import SAMPLES, Follow, Memory, Options, Subject, unseen
 from zoo.evaluation.summaries import LARGEST_KEPT
@@ -82,7 +93,8 @@ def _labels(subject: Subject) -> bool:
 
 
 def _codes(subject: Subject) -> bool:
-    return "encode" in subject.model.signatures and "label" in subject.data.fields
+    numbers = "encode" in subject.model.signatures and "tokens" not in subject.model.card
+    return numbers and "label" in subject.data.fields
 
 
 def _probed(subject: Subject) -> bool:
@@ -131,6 +143,18 @@ MEASURES: dict[str, Measure] = {
         f"{BOUND}, and codes with a standard normal prior",
         _gaussian_codes,
         densities.codes,
+    ),
+    "codebook": Measure(
+        ("codebook_used", "codebook_perplexity"),
+        "a model whose code is tokens",
+        lambda s: "tokens" in s.model.card,
+        codebook.measure,
+    ),
+    "reconstruction_error": Measure(
+        ("reconstruction_error",),
+        "a model that reconstructs images",
+        lambda s: "reconstruct" in s.model.signatures and s.model.takes == "image",
+        reconstruction.measure,
     ),
     "parzen": Measure(
         ("parzen",), f"{IMAGES} of at most {LARGEST_KEPT} values", _small_images, densities.window

@@ -112,6 +112,7 @@ class Subject:
             **of_data(self.data, self.scored),
             "seed": self.options.seed,
             "version": metadata.version("gmzoo"),
+            **({"codes": supposed} if (supposed := self.model.card.get("supposed_prior")) else {}),
         }
 
     def image_receipt(self, **more: Any) -> dict[str, Any]:
