@@ -108,6 +108,7 @@ def drawn(
         for index, values in parse_code(code, size).items():
             wanted[:, index] = np.resize(values, count)
         return model.iter_samples(seeds, code=wanted)
+    model.require("decode")
     size = model.prior(seeds[:1]).shape[1]
     return _decoded(
         model, seeds, {index: np.resize(values, count) for index, values in parse_code(code, size).items()}
