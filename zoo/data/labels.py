@@ -57,17 +57,17 @@ def with_labelled(
     Args:
         batches: as `zoo.data.batches` gives them.
         data: that they are of.
-        batch_size: labelled images a batch; all of them, where there are fewer.
+        batch_size: labelled images a batch; where there are fewer, they repeat in it.
         seed: the run's seed.
         start_step: the step to go on from; the order is that of an unbroken run.
     """
     import tensorflow as tf
 
     index = np.flatnonzero(np.asarray(data.fields["label"]) >= 0)
+    index = np.tile(index, max(1, -(-batch_size // len(index))))
     fields = {name: np.asarray(data.fields[name])[index] for name in ("image", "label")}
     own = dataclasses.replace(data, fields=fields)
-    size = min(batch_size, len(own))
-    beside = order.batches(own, size, seed=seed, start_step=start_step)
+    beside = order.batches(own, batch_size, seed=seed, start_step=start_step)
 
     def together(batch: dict[str, tf.Tensor], labelled: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         return {**batch, **{f"labelled_{name}": value for name, value in labelled.items()}}
