@@ -9,7 +9,7 @@ WHEEL_VENV := .venv-wheel
 WHEEL = $(wildcard $(CURDIR)/dist/*.whl)
 
 # All of benchmarks/ but the peers, which another interpreter runs, and the tools.
-MEASURED = $(filter-out %_torch.py %/convert_real_data.py %/glyph_reader.py %/rnn_gradients.py, $(wildcard benchmarks/*.py))
+MEASURED = $(filter-out %_torch.py %/convert_real_data.py %/glyph_reader.py %/shape_reader.py %/rnn_gradients.py, $(wildcard benchmarks/*.py))
 
 # The exact versions, for what builds as for what runs; `make lock` alone looks at the ranges of setup.cfg.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt

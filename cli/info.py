@@ -194,5 +194,7 @@ def _write(found: dict[str, Any]) -> None:
 
 
 def _length(preset: dict[str, Any]) -> str:
-    unit = "epochs" if "epochs" in preset else "steps"
+    unit = next((each for each in ("epochs", "steps") if each in preset), None)
+    if unit is None:
+        return "its phases"
     return f"{preset[unit]:,} {unit if preset[unit] != 1 else unit[:-1]}"

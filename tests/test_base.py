@@ -332,6 +332,16 @@ def test_a_model_that_is_resumed_inside_a_phase_keeps_its_optimizers():
         np.testing.assert_array_equal(two.state()[name].numpy(), variable.numpy(), err_msg=name)
 
 
+def test_a_model_that_enters_a_phase_takes_the_trace_of_that_phase():
+    model = growing()
+    first = model.train_function
+    model.enter(3)  # as a run that is resumed does
+    model.choose_turns(3)
+    assert model.train_function is model.traces[1, ("only",)] is not first
+    model.choose_turns(0)
+    assert model.train_function is first
+
+
 def test_the_average_of_a_weight_that_is_new_in_a_phase_warms_up_with_it():
     model = growing(averages={"only": 0.9})
     expected = [model.u.numpy(), model.v.numpy()]

@@ -251,19 +251,17 @@ class GenerativeModel(keras.Model, abc.ABC):
         A traced function ignores a changed attribute, and `tf.cond` around an optimizer fails under a
         strategy: so the host chooses, and each choice of a phase and its turns is traced once.
         """
-        before = self.phase
         self.enter(step)
         if step == self.first_steps[self.phase] and self.phases(self.config)[self.phase].fresh:
             for name, optimizer in self.turn_optimizers.items():
                 for variable, value in zip(optimizer.variables, self.unused_optimizers[name], strict=True):
                     variable.assign(tf.fill(variable.shape, tf.cast(value, variable.dtype)))
-        playing = self.due(step)
-        if (self.phase, playing) != (before, self.playing):
-            self.playing = playing
-            if (self.phase, playing) not in self.traces:
-                self.make_train_function(force=True)
-                self.traces[self.phase, playing] = self.train_function
-            self.train_function = self.traces[self.phase, playing]
+        self.playing = self.due(step)
+        choice = self.phase, self.playing
+        if choice not in self.traces:
+            self.make_train_function(force=True)
+            self.traces[choice] = self.train_function
+        self.train_function = self.traces[choice]
 
     @final
     def train_step(self, batch: Batch) -> Terms:

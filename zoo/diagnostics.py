@@ -128,6 +128,8 @@ class Pictures(Watch):
         self.reference: diversity.Reference | None = None
 
     def look(self, model: Any, state: State) -> Found | None:
+        if model.phase + 1 < len(model.first_steps):
+            return None  # it is still growing: the data are larger than what it draws
         samples = self.painter.shown
         if self.reference is None:
             self.reference = self.compared(model, samples, state)

@@ -8,7 +8,6 @@ So the position in the data is a function of the step.
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 
 from zoo.base import Phase, first_steps
@@ -71,7 +70,7 @@ class Timetable:
         #: How many steps all phases take together; None where the last one does not say.
         self.length = None if phases[-1].steps is None else starts[-1] + phases[-1].steps
         epoch = 0
-        for phase, (start, stop) in zip(phases, itertools.pairwise([*starts, None]), strict=True):
+        for phase, start, stop in zip(phases, starts, [*starts[1:], None], strict=True):
             rows = min(batch_size, phase.batch_size or batch_size)
             each = steps_per_epoch(examples, rows, every_row)
             self.stretches.append(Stretch(phase.name, start, stop, rows, each, epoch))
