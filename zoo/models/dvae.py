@@ -1,0 +1,350 @@
+"""dVAE: an autoencoder whose code is a grid of tokens; the first stage of DALL-E.
+
+Idea: each place of a small grid holds one of K tokens. Training relaxes the choice: in place of a one-hot
+token the decoder sees softmax((logits + Gumbel noise) / temperature), through which the gradient passes, and
+the temperature falls until hardly anything but one token is left. The tokens of an image then are a short
+text that a Transformer can learn.
+
+Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || uniform), summed over the T places and over pixels;
+training weighs the second term by beta. KL = sum_t ( ln K - H(q_t) ) is that of the encoder's plain logits at
+any temperature. Scores are of hard tokens, at beta 1, and of all of p(x|z).
+
+Reference: Ramesh et al., Zero-Shot Text-to-Image Generation, arXiv 2102.12092: section 2.1, appendices A.1 to
+A.3. The networks are those of the authors' code (github.com/openai/DALL-E). Gumbel-softmax: Jang, Gu, Poole,
+arXiv 1611.01144, equations 1 and 2; Maddison, Mnih, Teh, arXiv 1611.00712.
+
+Shapes: B rows, H x W x C image, D = H * W * C, h x w grid of T tokens, K tokens to choose from, P numbers a
+pixel, S draws.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Literal, final
+
+import keras
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from zoo.annealing import Ramp
+from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Shared, Terms, Tokenises, Turn
+from zoo.distributions import categorical, diagonal, draw_categorical
+from zoo.errors import UsageError
+from zoo.layers.levels import quantise, to_image
+from zoo.layers.pixel_likelihoods import pixel_likelihood
+from zoo.noise import Noise
+
+CARD = {
+    "title": "dVAE",
+    "family": "latent variable",
+    "likelihood": "bound",
+    "capabilities": ["score", "encode", "decode", "reconstruct"],
+    "paper": "Ramesh et al. 2021, arXiv 2102.12092",
+    "summary": "an autoencoder whose code is a grid of tokens, DALL-E's first stage",
+    "limits": "It turns images into tokens and back, and draws none: its prior, all tokens equally likely, "
+    "makes noise, and a second model has to learn which go together. Its bound is low for that reason, and "
+    "not to be ranked beside exact figures.",
+    "default": "shapes",
+}
+
+PRESETS = {
+    "tiny": {
+        "config": {
+            "groups": 2,
+            "blocks": 1,
+            "width": 8,
+            "first": 8,
+            "codebook": 6,
+            "levels": 17,
+            "temperature": {"start": 1.0, "end": 0.5, "steps": 3, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 1.0, "steps": 2},
+        },
+        "dataset": "digits",
+        "batch_size": 16,
+        "steps": 4,
+        "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
+        "averages": {"elbo": 0.9},
+        "expect": "nothing: four steps, for tests",
+    },
+    "shapes": {
+        "config": {
+            "groups": 3,
+            "blocks": 2,
+            "width": 32,
+            "first": 64,
+            "codebook": 128,
+            "temperature": {"start": 1.0, "end": 0.0625, "steps": 1500, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 1.0, "steps": 500, "shape": "cosine"},
+        },
+        "dataset": "shapes",
+        "batch_size": 32,
+        "steps": 2000,
+        "optimizers": {
+            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 1e-5}}
+        },
+        "averages": {"elbo": 0.99},
+        "expect": "64 tokens of 128 for a picture of 32x32; not measured yet; about 8 min on 2 cores",
+    },
+    "glyphs": {
+        "config": {
+            "groups": 3,
+            "blocks": 2,
+            "width": 16,
+            "first": 32,
+            "codebook": 64,
+            "likelihood": "bernoulli",
+            "temperature": {"start": 1.0, "end": 0.0625, "steps": 1500, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 1.0, "steps": 500, "shape": "cosine"},
+        },
+        "dataset": "glyphs",
+        "batch_size": 64,
+        "steps": 2000,
+        "optimizers": {
+            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 1e-5}}
+        },
+        "averages": {"elbo": 0.99},
+        "expect": "49 tokens of 64 for a glyph; not measured yet; about 5 min on 2 cores",
+    },
+    "paper": {
+        "config": {
+            "groups": 4,
+            "blocks": 2,
+            "width": 256,
+            "first": 128,
+            "codebook": 8192,
+            "temperature": {"start": 1.0, "end": 0.0625, "steps": 150000, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 6.6, "steps": 5000, "shape": "cosine"},
+        },
+        "dataset": "folder:IMAGES",
+        "image_size": 256,
+        "batch_size": 512,
+        "steps": 3000000,
+        "optimizers": {
+            "elbo": {
+                "name": "adamw",
+                "weight_decay": 1e-4,
+                "beta_2": 0.999,
+                "learning_rate": {"schedule": "cosine", "start": 1e-4, "end": 1.25e-6},
+            }
+        },
+        "averages": {"elbo": 0.999},
+        "expect": "the paper's networks: 32x32 tokens of 8,192 for a picture of 256x256; needs accelerators",
+    },
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """The networks, and what changes with the step.
+
+    Attributes:
+        image_shape: (H, W, C); each side is a multiple of 2^(groups - 1).
+        codebook: K, how many tokens there are.
+        groups: of blocks; between them the image is halved.
+        blocks: residual blocks in each group.
+        width: filters of the group next to the image, a multiple of 4; they double toward the tokens.
+        first: filters of the decoder's first layer, which gives each token its vector.
+        likelihood: p(x|z) of a pixel: `logit_laplace`, or `bernoulli` of two levels.
+        levels: how many a pixel has; by default 2 of a Bernoulli, and 256 else.
+        temperature: of the relaxation in training.
+        beta: weight of the KL in training.
+    """
+
+    image_shape: tuple[int, int, int] = (32, 32, 3)
+    codebook: int = 128
+    groups: int = 3
+    blocks: int = 2
+    width: int = 32
+    first: int = 64
+    likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
+    levels: int | None = None
+    temperature: Ramp = Ramp(start=1.0, end=0.0625, steps=1500, shape="cosine")
+    beta: Ramp = Ramp(start=0.0, end=1.0, steps=500, shape="cosine")
+
+    def __post_init__(self) -> None:
+        pixel_likelihood(self.likelihood, self.levels)
+        if self.codebook < 2:
+            raise UsageError("codebook must be at least 2.")
+        if min(self.groups, self.blocks, self.first) < 1 or self.width < 4 or self.width % 4:
+            raise UsageError("groups, blocks and first must be at least 1, width a multiple of 4.")
+        if self.temperature.lowest <= 0 or self.beta.lowest < 0:
+            raise UsageError("temperature must be above 0, and beta at least 0.")
+        height, width, _ = self.image_shape
+        side = 2 ** (self.groups - 1)
+        if height % side or width % side:
+            raise UsageError(
+                f"dvae cannot halve {height}x{width} {self.groups - 1} times: choose a multiple of {side} "
+                "with --image-size, or fewer groups with --set."
+            )
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """(h, w) of the tokens."""
+        side = 2 ** (self.groups - 1)
+        return self.image_shape[0] // side, self.image_shape[1] // side
+
+
+def residual(x: keras.KerasTensor, filters: int, kernels: Sequence[int], gain: float) -> keras.KerasTensor:
+    """A block [B, H, W, any] -> [B, H, W, filters]: a narrow path of four convolutions beside a straight one.
+
+    Args:
+        x: its input.
+        filters: of its output; within they are a fourth.
+        kernels: sizes of the convolutions.
+        gain: what the narrow path is multiplied by, so that many blocks add up to little at first.
+    """
+    straight = x if x.shape[-1] == filters else keras.layers.Conv2D(filters, 1)(x)
+    for index, kernel in enumerate(kernels):
+        inside = filters if index == len(kernels) - 1 else filters // 4
+        x = keras.layers.Conv2D(inside, kernel, padding="same")(keras.layers.ReLU()(x))
+    return keras.layers.Add()([straight, keras.layers.Rescaling(gain)(x)])
+
+
+def make_encoder(config: Config) -> keras.Model:
+    """Image [B, H, W, C] in [0, 1] -> logits of the tokens [B, h, w, K]."""
+    gain = 1.0 / (config.groups * config.blocks) ** 2
+    image = x = keras.Input(config.image_shape)
+    x = keras.layers.Conv2D(config.width, 7, padding="same")(x)
+    for group in range(config.groups):
+        x = keras.layers.MaxPooling2D(2)(x) if group else x
+        for _ in range(config.blocks):
+            x = residual(x, config.width * 2**group, (3, 3, 3, 1), gain)
+    logits = keras.layers.Conv2D(config.codebook, 1, dtype="float32")(keras.layers.ReLU()(x))
+    return keras.Model(image, logits, name="encoder")
+
+
+def make_decoder(config: Config) -> keras.Model:
+    """One-hot tokens, or a mixture of them, [B, h, w, K] -> what p(x|z) is made of, [B, H, W, C * P]."""
+    gain = 1.0 / (config.groups * config.blocks) ** 2
+    tokens = x = keras.Input((*config.grid, config.codebook))
+    x = keras.layers.Conv2D(config.first, 1)(x)
+    for group in reversed(range(config.groups)):
+        for _ in range(config.blocks):
+            x = residual(x, config.width * 2**group, (1, 3, 3, 3), gain)
+        x = keras.layers.UpSampling2D(2)(x) if group else x
+    outputs = config.image_shape[2] * pixel_likelihood(config.likelihood, config.levels).parameters
+    x = keras.layers.Conv2D(outputs, 1, dtype="float32")(keras.layers.ReLU()(x))
+    return keras.Model(tokens, x, name="decoder")
+
+
+def relaxed(logits: tf.Tensor, gumbel: tf.Tensor, temperature: tf.Tensor) -> tf.Tensor:
+    """softmax((logits + gumbel) / temperature), all [..., K]: nearly one-hot where the temperature is low."""
+    return tf.nn.softmax((logits + gumbel) / temperature)
+
+
+def kl_to_uniform(logits: tf.Tensor) -> tf.Tensor:
+    """KL(Categorical(logits) || uniform) = ln K - H, in nats, [...] of [..., K]."""
+    log_q = tf.nn.log_softmax(logits)
+    return math.log(logits.shape[-1]) + tf.reduce_sum(tf.exp(log_q) * log_q, -1)
+
+
+@final
+class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
+    """The discrete variational autoencoder; an image's code is its T tokens, row by row, int32."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.encoder = make_encoder(config)
+        self.decoder = make_decoder(config)
+        self.pixels = pixel_likelihood(config.likelihood, config.levels)
+        self.levels = self.pixels.levels
+        self.places = math.prod(config.grid)
+
+    def example_shape(self) -> tuple[int, ...]:
+        return self.config.image_shape
+
+    def token_grid(self) -> tuple[int, int]:
+        return self.config.grid
+
+    def token_values(self) -> int:
+        return self.config.codebook
+
+    def turns(self) -> list[Turn]:
+        variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
+        return [Turn("elbo", variables, self.objective)]
+
+    def logits(self, level: tf.Tensor) -> tf.Tensor:
+        """Of each place's token, [B, T, K], of levels int32 [B, H, W, C]."""
+        return tf.reshape(self.encoder(to_image(level, self.levels)), (-1, self.places, self.config.codebook))
+
+    def outputs(self, tokens: tf.Tensor) -> tf.Tensor:
+        """What p(x|z) is made of, [B, D, P], for one-hot or relaxed tokens [B, T, K]."""
+        grid = tf.reshape(tokens, (-1, *self.config.grid, self.config.codebook))
+        return tf.reshape(self.decoder(grid), (-1, self.dimensions, self.pixels.parameters))
+
+    def log_likelihood(self, level: tf.Tensor, tokens: tf.Tensor, noise: Noise) -> tf.Tensor:
+        """log p(x|z) in nats, [B], of levels int32 [B, H, W, C] and tokens as in `outputs`."""
+        uniform = noise.uniform("spread", (self.dimensions,)) if self.pixels.spreads else None
+        level = tf.reshape(level, (-1, self.dimensions))
+        return tf.reduce_sum(self.pixels.log_prob(level, self.outputs(tokens), uniform), -1)
+
+    def one_hot(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Tokens int32 [B, T] -> [B, T, K]."""
+        return tf.one_hot(tokens, self.config.codebook)
+
+    # -- training ------------------------------------------------------------------------------------------
+
+    def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
+        level = quantise(batch["image"], self.levels)
+        logits = self.logits(level)
+        temperature, beta = (ramp.at(self.step.value) for ramp in (self.config.temperature, self.config.beta))
+        tokens = relaxed(logits, noise.gumbel("posterior", logits.shape[1:]), temperature)
+        reconstruction = tf.reduce_mean(self.log_likelihood(level, tokens, noise))
+        divergence = tf.reduce_mean(tf.reduce_sum(kl_to_uniform(logits), -1))
+        loss = beta * divergence - reconstruction
+        share, perplexity = self.use(tf.argmax(logits, -1, output_type=tf.int32))
+        return loss, {
+            "loss": loss,
+            "relaxed_reconstruction": -reconstruction,
+            "kl": divergence,
+            "temperature": temperature,
+            "beta": beta,
+            "codebook_used": share,
+            "codebook_perplexity": perplexity,
+        }
+
+    def use(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The share of the K tokens that occur, and exp(entropy) of their frequencies, of tokens [...]."""
+        count = tf.reduce_sum(self.one_hot(tf.reshape(tokens, (-1,))), 0)
+        frequency = count / tf.reduce_sum(count)
+        entropy = -tf.reduce_sum(tf.math.xlogy(frequency, frequency))
+        return tf.reduce_mean(tf.cast(count > 0.0, tf.float32)), tf.exp(entropy)
+
+    # -- tokens --------------------------------------------------------------------------------------------
+
+    def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
+        return diagonal(categorical(self.logits(quantise(x, self.levels))))
+
+    def decode(self, code: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(self.pixels.mean(self.outputs(self.one_hot(code))), (-1, *self.config.image_shape))
+
+    # -- the bound, of hard tokens ---------------------------------------------------------------------------
+
+    def elbo_terms(self, x: tf.Tensor, noise: Noise) -> tuple[tf.Tensor, tf.Tensor]:
+        level = quantise(x, self.levels)
+        logits = self.logits(level)
+        tokens = draw_categorical(logits, noise.uniform("posterior", (self.places,)))
+        divergence = tf.reduce_sum(kl_to_uniform(logits), -1)
+        return self.log_likelihood(level, self.one_hot(tokens), noise), divergence
+
+    def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:
+        level = quantise(x, self.levels)
+        logits = self.logits(level)
+        log_q = tf.nn.log_softmax(logits)
+
+        def one(index: tf.Tensor) -> tf.Tensor:
+            fresh = noise.fold(index)
+            tokens = draw_categorical(logits, fresh.uniform("posterior", (self.places,)))
+            chosen = tf.reduce_sum(tf.gather(log_q, tokens, axis=-1, batch_dims=2), -1)
+            log_prior = -self.places * math.log(self.config.codebook)
+            return self.log_likelihood(level, self.one_hot(tokens), fresh) + log_prior - chosen
+
+        each = tf.map_fn(
+            one,
+            tf.range(samples),
+            fn_output_signature=tf.TensorSpec([None], tf.float32),
+            parallel_iterations=1,
+        )
+        return tf.transpose(each)
