@@ -267,7 +267,9 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
 
     def logits(self, level: tf.Tensor) -> tf.Tensor:
         """Of each place's token, [B, T, K], of levels int32 [B, H, W, C]."""
-        return tf.reshape(self.encoder(to_image(level, self.levels)), (-1, self.places, self.config.codebook))
+        return tf.reshape(
+            self.encoder(to_image(level, self.pixels.levels)), (-1, self.places, self.config.codebook)
+        )
 
     def outputs(self, tokens: tf.Tensor) -> tf.Tensor:
         """What p(x|z) is made of, [B, D, P], for one-hot or relaxed tokens [B, T, K]."""
@@ -287,7 +289,7 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     # -- training ------------------------------------------------------------------------------------------
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        level = quantise(batch["image"], self.levels)
+        level = quantise(batch["image"], self.pixels.levels)
         logits = self.logits(level)
         temperature, beta = (ramp.at(self.step.value) for ramp in (self.config.temperature, self.config.beta))
         tokens = relaxed(logits, noise.gumbel("posterior", logits.shape[1:]), temperature)
@@ -315,7 +317,7 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     # -- tokens --------------------------------------------------------------------------------------------
 
     def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
-        return diagonal(categorical(self.logits(quantise(x, self.levels))))
+        return diagonal(categorical(self.logits(quantise(x, self.pixels.levels))))
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return tf.reshape(self.pixels.mean(self.outputs(self.one_hot(code))), (-1, *self.config.image_shape))
@@ -323,14 +325,14 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     # -- the bound, of hard tokens ---------------------------------------------------------------------------
 
     def elbo_terms(self, x: tf.Tensor, noise: Noise) -> tuple[tf.Tensor, tf.Tensor]:
-        level = quantise(x, self.levels)
+        level = quantise(x, self.pixels.levels)
         logits = self.logits(level)
         tokens = draw_categorical(logits, noise.uniform("posterior", (self.places,)))
         divergence = tf.reduce_sum(kl_to_uniform(logits), -1)
         return self.log_likelihood(level, self.one_hot(tokens), noise), divergence
 
     def log_weights(self, x: tf.Tensor, noise: Noise, samples: int) -> tf.Tensor:
-        level = quantise(x, self.levels)
+        level = quantise(x, self.pixels.levels)
         logits = self.logits(level)
         log_q = tf.nn.log_softmax(logits)
 

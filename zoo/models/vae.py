@@ -298,11 +298,11 @@ class VAE(GenerativeModel, Decodes, Encodes, Conditions, LikelihoodBound):
 
     def quantise(self, image: tf.Tensor) -> tf.Tensor:
         """Images [B, H, W, C] in [0, 1] -> levels int32 [B, D]."""
-        return quantise(tf.reshape(image, (-1, self.dimensions)), self.levels)
+        return quantise(tf.reshape(image, (-1, self.dimensions)), self.pixels.levels)
 
     def posterior(self, level: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and scale of q(z|x), [B, d] each, of levels int32 [B, D]."""
-        mean, raw_scale = tf.split(self.encoder(to_image(level, self.levels)), 2, -1)
+        mean, raw_scale = tf.split(self.encoder(to_image(level, self.pixels.levels)), 2, -1)
         law = gaussian(mean, raw_scale)
         return law.loc, law.scale
 
