@@ -23,9 +23,9 @@ pytestmark = pytest.mark.xdist_group("sampling")
 
 @pytest.fixture(scope="module")
 def paths(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """A GAN, a conditional DCGAN and a VAE for 8x8 images, with fresh weights."""
+    """A GAN, a conditional DCGAN, a VAE and an InfoGAN for 8x8 images, with fresh weights."""
     found = {}
-    for name, config in {"gan": {}, "dcgan": {"classes": 3}, "vae": {}}.items():
+    for name, config in {"gan": {}, "dcgan": {"classes": 3}, "vae": {}, "infogan": {}}.items():
         keras.utils.set_random_seed(0)
         model_class = registry.model_class(name)
         values = {**registry.presets(name)["tiny"]["config"], "image_shape": [8, 8, 1], **config}
@@ -85,6 +85,29 @@ def test_a_condition_is_one_for_all_or_one_a_row(dcgan):
 def test_a_class_that_is_not_there_is_refused(dcgan, label):
     with pytest.raises(UsageError, match="labels 0 to 2"):
         dcgan.sample([1, 2], label=label)
+
+
+def test_the_parts_of_a_code_can_be_asked_for_and_nothing_that_they_cannot_be(paths):
+    model = sampling.load(paths["infogan"])  # categories of 3 and of 2, two numbers, one binary part
+    nothing = np.full((3, 5), np.nan, np.float32)
+    np.testing.assert_allclose(model.sample([4, 5, 6], code=nothing), model.sample([4, 5, 6]), atol=1e-6)
+    wanted = nothing.copy()
+    wanted[:, 0], wanted[:, 2], wanted[:, 4] = 2, -1.5, 1
+    code = model.prior([4, 5, 6])
+    code[:, :3], code[:, 5], code[:, 7] = [0, 0, 1], -1.5, 1
+    np.testing.assert_allclose(model.sample([4, 5, 6], code=wanted), model.decode(code), atol=1e-6)
+    assert [part.family for part in model.encoded_parts] == ["one_hot", "one_hot", "uniform", "binary"]
+    for column, value, said in ((0, 3, "0 to 2"), (1, 0.5, "0 to 1"), (4, 2, "0 to 1"), (0, -1, "0 to 2")):
+        wrong = nothing.copy()
+        wrong[1, column] = value
+        with pytest.raises(UsageError, match=f"part {column} of the code .* {said}"):
+            model.sample([4, 5, 6], code=wrong)
+
+
+def test_what_is_encoded_is_named_where_it_is_known(paths, vae, dcgan, gan):
+    assert vae.encoded_parts == vae.prior_parts
+    assert [part.family for part in dcgan.encoded_parts] == ["other"]
+    assert [part.size for part in gan.encoded_parts] == [8]
 
 
 def test_as_many_labels_as_seeds_are_needed(dcgan):
@@ -147,8 +170,8 @@ def test_a_model_without_a_likelihood_says_which_have_one(gan):
     assert gan.kind is None
     with pytest.raises(UsageError, match=r"gan has no likelihood: it is implicit\. .* can score: .*vae"):
         gan.log_prob(IMAGES)
-    with pytest.raises(UsageError, match=r"gan cannot encode\. Models that can encode: .*vae"):
-        gan.encode(IMAGES)
+    with pytest.raises(UsageError, match=r"gan cannot reconstruct\. Models that can reconstruct: .*vae"):
+        gan.reconstruct(IMAGES)
 
 
 @pytest.mark.parametrize("shape", [(5, 8, 8), (5, 8, 8, 3), (5, 28, 28, 1)])

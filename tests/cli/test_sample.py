@@ -14,6 +14,7 @@ from PIL import Image
 
 import zoo
 from zoo.cli import samples
+from zoo.errors import UsageError
 
 pytestmark = pytest.mark.xdist_group("cli")
 
@@ -185,6 +186,27 @@ def test_code_replaces_values_of_the_prior(trained, workshop):
     code = model.prior(range(70))
     code[:, 1] = -1.5
     np.testing.assert_array_equal(arrays("a.npz")["image"], model.decode(code))
+
+
+def test_a_code_of_parts_is_a_condition_and_what_is_not_named_is_left_to_the_seed():
+    class Parts:
+        conditions = ("code",)
+        signatures = {"sample_with": {"inputs": {"code": {"shape": [None, 3]}}}}  # noqa: RUF012
+
+        def iter_samples(self, seeds, code):
+            self.asked = code
+            return iter(())
+
+    model = Parts()
+    none = {"label": None, "prompts": None, "temperature": None, "top_k": None}
+    samples.drawn(model, np.arange(5), code="0=1-3,2=-1.5", **none)
+    nan = np.nan
+    np.testing.assert_array_equal(
+        model.asked,
+        np.float32([[1, nan, -1.5], [2, nan, -1.5], [3, nan, -1.5], [1, nan, -1.5], [2, nan, -1.5]]),
+    )
+    with pytest.raises(UsageError, match="0 to 2"):
+        samples.drawn(model, np.arange(5), code="3=1", **none)
 
 
 def test_prompt_files_are_read_first(trained, tmp_path):

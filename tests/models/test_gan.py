@@ -129,6 +129,20 @@ def test_every_loss_has_a_gradient_for_both_players(loss):
     assert ("gradient_penalty" in logs) == (loss == "wgan_gp")
 
 
+def test_features_are_the_hidden_layers_of_the_discriminator():
+    model = game()
+    image = batch()["image"]
+    found = model.represent(image).numpy()
+    first = model.maxouts[0](tf.reshape(image, (ROWS, -1)))
+    np.testing.assert_allclose(found[:, :7], first, rtol=1e-6)
+    np.testing.assert_allclose(found[:, 7:], model.maxouts[1](first), rtol=1e-6)
+    assert model.representation_parts()[0].size == found.shape[1] == 14
+    # The discriminator says no more than a linear function of the last ones.
+    np.testing.assert_allclose(
+        model.discriminator_output(found[:, 7:])[:, 0], model.discriminate(image), rtol=1e-6
+    )
+
+
 def test_the_generator_starts_at_the_brightness_of_the_data():
     model = game()
     image = tf.random.stateless_uniform((500, 4, 4, 1), (1, 2)) * tf.reshape(

@@ -21,7 +21,7 @@ from typing import final
 import keras
 import tensorflow as tf
 
-from zoo.base import Batch, Decodes, GenerativeModel, Shared, Terms, Turn
+from zoo.base import Batch, Decodes, GenerativeModel, Represents, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.dropout import dropout
@@ -40,11 +40,12 @@ CARD = {
     "title": "GAN",
     "family": "adversarial",
     "likelihood": "implicit",
-    "capabilities": ["sample", "decode", "interpolate", "traverse"],
+    "capabilities": ["sample", "encode", "decode", "interpolate", "traverse"],
     "paper": "Goodfellow et al. 2014, arXiv 1406.2661",
     "summary": "a generator and a discriminator of fully connected layers",
-    "limits": "Has no likelihood and no encoder, and nothing tells whether it leaves out kinds of images. "
-    "Fully connected layers know nothing of neighbouring pixels: samples are noisy, and small.",
+    "limits": "Has no likelihood, and nothing tells whether it leaves out kinds of images. What it encodes "
+    "are features of its discriminator, and no code to decode. Fully connected layers know nothing of "
+    "neighbouring pixels: samples are noisy, and small.",
     "prior": "uniform",
     "default": "glyphs",
 }
@@ -131,8 +132,8 @@ class Config:
 
 
 @final
-class GAN(GenerativeModel, Decodes):
-    """The fully connected GAN."""
+class GAN(GenerativeModel, Decodes, Represents):
+    """The fully connected GAN. `represent` gives the hidden layers of its discriminator, without dropout."""
 
     def __init__(self, config: Config) -> None:
         super().__init__(config)
@@ -223,3 +224,13 @@ class GAN(GenerativeModel, Decodes):
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return self.generator(code, training=False)
+
+    def represent(self, x: tf.Tensor) -> tf.Tensor:
+        x, features = tf.reshape(x, (-1, self.dimensions)), []
+        for layer in self.maxouts:
+            x = layer(x)
+            features.append(x)
+        return tf.cast(tf.concat(features, -1), tf.float32)
+
+    def representation_parts(self) -> tuple[Part, ...]:
+        return (Part("other", sum(self.config.discriminator_units)),)
