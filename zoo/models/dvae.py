@@ -85,7 +85,7 @@ PRESETS = {
             "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 1e-5}}
         },
         "averages": {"elbo": 0.99},
-        "expect": "64 tokens of 128 for a picture of 32x32; not measured yet; about 8 min on 2 cores",
+        "expect": "64 tokens of 128 for a picture of 32x32; not measured yet; about 15 min on 2 cores",
     },
     "glyphs": {
         "config": {
