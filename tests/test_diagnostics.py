@@ -335,7 +335,7 @@ def test_a_gradient_that_vanishes_or_explodes_is_told(tmp_path, monkeypatch, cap
 
 
 def test_a_collapsed_posterior_is_told(tmp_path, monkeypatch, caplog):
-    original = VAE.terms
+    original = VAE.elbo_terms
 
     def objective(self, batch, shared, noise):
         reconstruction, divergence = (tf.reduce_mean(term) for term in original(self, batch["image"], noise))
@@ -414,6 +414,7 @@ def pictures(tmp_path) -> Callable[[], diagnostics.Pictures]:
 
 class TwoLevels:
     levels = 2
+    phase, first_steps = 0, (0,)
 
 
 def restored(state: State) -> State:

@@ -44,9 +44,7 @@ def test_what_was_evaluated_stands_on_the_page(writer, monkeypatch, tmp_path):
         "preset": "mnist",
         "dataset": {"spec": "glyphs"},
         "metrics": {
-            "elbo": metric(
-                -61.4, 0.1, "nats", "higher", {"dataset": "glyphs", "n": 3}, "bound"
-            ),  # by training
+            "elbo": metric(-61.4, 0.1, "nats", "higher", receipt, "bound"),
             "fid": metric(12.3456, None, "squared distance", "lower", {**drawn, "warning": "few images"}),
             "kid": metric(
                 0.01234, 0.0021, "squared discrepancy", "lower", {**drawn, "warning": "few images"}
@@ -63,7 +61,7 @@ def test_what_was_evaluated_stands_on_the_page(writer, monkeypatch, tmp_path):
     assert "old" not in found
     assert "| `fid` | 12.35 | squared distance | estimate | 10,000 |" in found
     assert "| `kid` | 0.0123 +- 0.0021 | squared discrepancy | estimate | 10,000 |" in found
-    assert "elbo" not in found  # another command measured it
+    assert "| `elbo` | -61.40 +- 0.10 | nats | bound | 10,000 |" in found  # measured by training
     assert "*`gmzoo evaluate --model shipped:vae:mnist --samples 5000`. Examples: 10,000 of glyphs" in found
     assert "- `fid`, `kid`: few images." in found
     assert found.endswith("<!-- end -->\n\nmore <!-- end -->\n")

@@ -50,14 +50,14 @@ def test_literals_agree_with_the_classes(name):
 
 @pytest.mark.parametrize("name", registry.names())
 def test_every_preset_names_its_turns(name):
-    """Only the smallest is built: turns depend on the class, not on sizes."""
+    """Only the smallest is built: turns do not depend on sizes; options may add some."""
     presets = registry.presets(name)
     model_class = registry.model_class(name)
     model = model_class(configure(model_class.config_class(), presets["tiny"]["config"]))
     turns = {turn.name for turn in model.turns() if isinstance(turn, Turn)}  # counting needs no optimizer
     for preset in presets.values():
-        assert set(preset["optimizers"]) == turns
-        assert set(preset.get("averages", {})) <= turns
+        assert turns <= set(preset["optimizers"])
+        assert set(preset.get("averages", {})) <= set(preset["optimizers"])
 
 
 @pytest.mark.parametrize("name", registry.names())

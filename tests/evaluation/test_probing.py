@@ -55,6 +55,7 @@ class Coder:
     signatures = {"encode": {"outputs": {"code": {"shape": [None, 3]}}}}  # noqa: RUF012
     takes = "image"
     name = "coder"
+    card = {}  # noqa: RUF012
 
     def encode(self, x: np.ndarray) -> np.ndarray:
         return x.mean((1, 2))

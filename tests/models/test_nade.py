@@ -282,7 +282,7 @@ def test_the_training_loss_is_the_mean_over_the_drawn_masks():
     loss, terms = model.objective({"image": tf.constant(x)}, {}, noise)
     expected = model.orderless_loss(x.reshape(len(x), -1), model.draw_known(noise)).numpy().mean()
     assert loss.numpy() == pytest.approx(expected, rel=1e-6)
-    assert terms["nll"].numpy() == loss.numpy()
+    assert terms["nll_mean_over_orderings"].numpy() == loss.numpy()
 
 
 def test_what_is_unknown_has_no_gradient():

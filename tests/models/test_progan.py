@@ -281,7 +281,7 @@ def test_two_devices_fade_as_one_does():
             on_train_batch_begin=lambda batch, logs, model=model: model.choose_turns(first + batch)
         )
         model.fit(data, epochs=1, steps_per_epoch=3, shuffle=False, verbose=0, callbacks=[host])
-        assert int(model.turn_optimizers["generator"].iterations) == 2  # it has started anew
+        assert model.turn_optimizers["generator"].iterations.numpy() == 2  # it has started anew
         ends.append(checkpoints.values(model.state()))
     one, two = ends
     moved = [name for name in one if not np.array_equal(one[name], start[name])]
