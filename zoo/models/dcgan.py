@@ -314,7 +314,8 @@ class DCGAN(GenerativeModel, Decodes, Conditions, Represents):
         return loss, terms
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        loss = generator_loss(*self.discriminate(batch, shared["fake"]), self.config.loss)
+        (judged,) = self.discriminate(batch, shared["fake"])
+        loss = generator_loss(judged, self.config.loss)
         return loss, {"generator_loss": loss}
 
     def draw_code(self, noise: Noise) -> tf.Tensor:

@@ -345,9 +345,9 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         config, image, fake = self.config, batch["image"], shared["fake"]
         hidden = batches_apart(self.trunk, image, fake)  # of real images, and of generated ones
-        scores = [self.judge(each)[:, 0] for each in hidden]
-        loss = discriminator_loss(*scores, config.loss, config.smoothing)
-        terms = {"discriminator_loss": loss, **verdicts(*scores, config.loss, config.smoothing)}
+        real, made = (self.judge(each)[:, 0] for each in hidden)
+        loss = discriminator_loss(real, made, config.loss, config.smoothing)
+        terms = {"discriminator_loss": loss, **verdicts(real, made, config.loss, config.smoothing)}
         if config.loss == "wgan_gp":
             terms["gradient_penalty"] = gradient_penalty(
                 lambda between: self.judge(self.trunk(between, training=True))[:, 0],

