@@ -91,8 +91,8 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     assert card["command"] == f"gmzoo train {name}" + (f" --preset {preset}" if preset != default else "")
     values = registry.presets(name)[preset]
     config_class = registry.model_class(name).config_class()
-    decided = ("image_shape", "features", "classes", "vocabulary", "length")
-    of_data = {key: card["config"][key] for key in decided if card["config"].get(key)}
+    decided = ("image_shape", "features", "classes", "attributes", "vocabulary", "length")
+    of_data = {key: value for key, value in card["config"].items() if value and key.endswith(decided)}
     config = configure(config_class, {**values["config"], **of_data})
     assert configure(config_class, card["config"]) == config  # an option that is newer is at its default
     assert card["dataset"]["spec"] == values["dataset"]
