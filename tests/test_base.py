@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.base import GenerativeModel, Phase, Turn, configure
+from zoo.base import Averages, GenerativeModel, Phase, Turn, configure
 from zoo.errors import UsageError
 
 
@@ -162,9 +162,21 @@ def test_averages_of_constant_weights_stay():
     model = triangle(averages={"third": 0.5})
     before = model.w.numpy()
     for _ in range(5):
-        model.averages.update(model.step)
+        model.averages.update(model.step, {"third": 1})
     with model.evaluation_weights():
         np.testing.assert_array_equal(model.w.numpy(), before)
+
+
+def test_an_average_rests_and_ages_with_its_weight():
+    w = keras.Variable(0.0)
+    averages = Averages({"rare": ([(w, 0)], 0.9)})
+    w.assign(1.0)
+    step = keras.Variable(6, dtype="int64")
+    averages.update(step, {"other": 1})
+    (_, average, _) = averages.pairs[0]
+    assert float(average) == 0.0
+    averages.update(step, {"rare": 5})
+    assert float(average) == pytest.approx(1.0 - 2.0 / 11.0)  # its first move: t = 1
 
 
 class Normalised(GenerativeModel):

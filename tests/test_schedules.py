@@ -52,11 +52,18 @@ def test_the_transformer_s_rate():
     assert found.argmax() == WARMUP - 1
 
 
+def test_a_rate_that_ends_before_the_run_keeps_its_end():
+    found = rates(schedule="cosine", start=0.5, end=0.1, warmup=WARMUP, steps=60)
+    np.testing.assert_allclose(found[:61], rates(60, schedule="cosine", start=0.5, end=0.1, warmup=WARMUP))
+    np.testing.assert_allclose(found[60:], 0.1, rtol=1e-6)
+
+
 def test_which_rates_depend_on_the_length():
     cosine = {"schedule": "cosine", "start": 1e-3}
     constant = {"schedule": "constant", "start": 1e-3, "warmup": 5}
     assert depends_on_length({"name": "adam", "learning_rate": cosine})
     assert not depends_on_length({"name": "adam", "learning_rate": constant})
+    assert not depends_on_length({"name": "adam", "learning_rate": {**cosine, "steps": 50}})
     assert not depends_on_length({"name": "adam", "learning_rate": 1e-3})
     np.testing.assert_array_equal(rates(50, **constant), rates(**constant)[:51])
 

@@ -169,6 +169,12 @@ class GenerativeModel(keras.Model, abc.ABC):
     def begin(self, batch: Batch) -> None:
         """Sets weights from a first large batch, once, before the first step. Nothing by default."""
 
+    def measure_statistics(self, batch: Batch, noise: Noise) -> None:
+        """Passes a batch, in training mode, through each BatchNorm layer as it will be used: what an image is
+        made with by what is made here, and what reads images by real ones. By default through `shared`.
+        """
+        self.shared(batch, noise)
+
     def due(self, step: int) -> tuple[str, ...]:
         """Which turns the host's step `step` plays, by default those of its phase that are due in their own
         rhythm. Each answer has its own cached trace.
@@ -285,15 +291,15 @@ class GenerativeModel(keras.Model, abc.ABC):
         with tf.GradientTape(persistent=True) as shared_tape:
             shared = self.shared(batch, noise)
         logs: Terms = {}
-        for turn in self.turns():
-            if turn.name not in self.playing:
-                continue
+        playing = [turn for turn in self.turns() if turn.name in self.playing]
+        for turn in playing:
             if isinstance(turn, CountingTurn):
                 logs |= self._count(turn, batch, context)
             else:
                 logs |= self._play(turn, batch, shared, shared_tape, noise, replicas)
         self.step.assign_add(1)
-        self.averages.update(self.step, self.first_steps[self.phase])
+        begun = self.first_steps[self.phase]
+        self.averages.update(self.step, {turn.name: turn.every for turn in playing}, begun)
         return context.all_reduce(tf.distribute.ReduceOp.MEAN, logs) if replicas > 1 else logs
 
     def _play(
@@ -349,15 +355,13 @@ class GenerativeModel(keras.Model, abc.ABC):
     def evaluation_weights(self, batches: Iterable[Batch] = ()) -> Iterator[None]:
         """Swaps the averaged weights in, where there are any, and puts the training weights back afterwards.
 
-        BatchNorm statistics belong to the weights that they were measured with: they are estimated anew, as
-        the mean over what `shared` makes of each of `batches`.
+        BatchNorm statistics belong to the weights that they were measured with, and to the kind of examples
+        that they will be used for: they are estimated anew, as the mean over what `measure_statistics` passes
+        through of each of `batches`.
 
         Args:
-            batches: `STATISTICS_BATCHES` training batches; read only where there are averages and BatchNorm.
+            batches: `STATISTICS_BATCHES` training batches; read only where there is BatchNorm.
         """
-        if not self.averages.pairs:
-            yield
-            return
         norms = [
             layer for layer in self._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)
         ]
@@ -370,7 +374,7 @@ class GenerativeModel(keras.Model, abc.ABC):
                 for layer in norms:  # momentum k / (k + 1) makes the moving average a plain mean
                     layer.momentum = index / (index + 1)
                 rows = int(batch[self.modality].shape[0])
-                self.shared(batch, StepNoise(self.run_seed, -1 - index, rows))
+                self.measure_statistics(batch, StepNoise(self.run_seed, -1 - index, rows))
             yield
         finally:
             self.averages.swap()
@@ -448,7 +452,8 @@ class GenerativeModel(keras.Model, abc.ABC):
 class Averages:
     """Exponential moving averages of weights, with warm-up: decay min(d, (1 + t) / (10 + t)) at step t.
 
-    t counts from the step that may first train the weight: one that is new in a later phase warms up too.
+    t counts the weight's own moves, from the step that may first train it: one that is new in a later phase
+    warms up too, and one that moves every fifth step is averaged every fifth.
 
     Keras tracks a model's attributes; these variables are kept out of its weights by living here.
     """
@@ -462,25 +467,26 @@ class Averages:
         """
         self.decays = {name: decay for name, (_, decay) in (groups or {}).items()}
         self.pairs: list[tuple[keras.Variable, keras.Variable, float]] = []
-        self.starts: list[int] = []
-        for variables, decay in (groups or {}).values():
+        self.moved: list[tuple[str, int]] = []  # by which turn, and from which step on
+        for name, (variables, decay) in (groups or {}).items():
             for variable, start in variables:
                 average = keras.Variable(
                     variable.numpy(), trainable=False, aggregation="only_first_replica", name="average"
                 )
                 self.pairs.append((variable, average, decay))
-                self.starts.append(start)
+                self.moved.append((name, start))
 
-    def update(self, step: keras.Variable, begun: int = 0) -> None:
-        """Moves each average toward its weight.
+    def update(self, step: keras.Variable, played: Mapping[str, int], begun: int = 0) -> None:
+        """Moves each average toward its weight, where this step moved it.
 
         Args:
             step: how many have been done.
+            played: the turns of this step, and in each how many steps one is played.
             begun: the first step of the present phase; weights that are new in a later one rest.
         """
-        for (variable, average, decay), start in zip(self.pairs, self.starts, strict=True):
-            if start <= begun:
-                t = tf.cast(step.value - start, tf.float32)
+        for (variable, average, decay), (turn, start) in zip(self.pairs, self.moved, strict=True):
+            if turn in played and start <= begun:
+                t = tf.cast((step.value - start) // played[turn], tf.float32)
                 rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
                 average.assign_add(rate * (variable.value - average.value))
 

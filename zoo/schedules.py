@@ -22,7 +22,7 @@ from zoo.errors import UsageError, nearest
 class Schedule:
     """A learning rate as a function of the optimizer's step.
 
-    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T:
+    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T and keeps:
 
         constant        start
         linear          start + (end - start) p                  p = (s - w) / (T - w)
@@ -37,6 +37,7 @@ class Schedule:
         schedule: which of these.
         start, end: the highest rate and the last one.
         warmup: w.
+        steps: T, where it is not the length of the run.
         scale, width: of `inverse_sqrt`; its width is that of the model.
 
     References:
@@ -48,6 +49,7 @@ class Schedule:
     start: float | None = None
     end: float | None = None
     warmup: int = 0
+    steps: int | None = None
     scale: float = 1.0
     width: int | None = None
 
@@ -60,20 +62,21 @@ class Schedule:
             wanted = {"width", "warmup"}
         unused = {"start", "end"} if kind == "inverse_sqrt" else {"width"}
         unused |= {"end"} if kind == "constant" else set()
+        unused |= {"steps"} if kind in ("constant", "inverse_sqrt") else set()
         for name in sorted(wanted):
             if not getattr(self, name):
                 raise UsageError(f"the schedule {kind} needs {name}, above 0.")
         for name in sorted(unused):
             if getattr(self, name) is not None:
                 raise UsageError(f"the schedule {kind} has no {name}.")
-        numbers = (self.start or 0.0, self.end or 0.0, self.warmup, self.scale, self.width or 0)
+        numbers = (self.start or 0.0, self.end or 0.0, self.warmup, self.steps or 1, self.scale, self.width or 0)
         if not all(math.isfinite(number) and number >= 0 for number in numbers):
             raise UsageError(f"the numbers of the schedule {kind} must be finite and not below 0.")
 
     @property
     def depends_on_length(self) -> bool:
         """Whether a run of another length has other rates from the start."""
-        return self.schedule not in ("constant", "inverse_sqrt")
+        return self.schedule not in ("constant", "inverse_sqrt") and self.steps is None
 
     def rate(self, step: tf.Tensor, steps: int) -> tf.Tensor:
         """The learning rate float32 [] of a step int [] of a run of `steps`."""
@@ -83,7 +86,8 @@ class Schedule:
             rise = (s + 1.0) * self.warmup**-1.5
             return self.scale * self.width**-0.5 * tf.minimum((s + 1.0) ** -0.5, rise)
         assert self.start is not None
-        warmup = min(self.warmup, steps - 1) if self.depends_on_length else self.warmup
+        steps = self.steps or steps
+        warmup = self.warmup if self.schedule == "constant" else min(self.warmup, steps - 1)
         p = tf.clip_by_value((s - warmup) / max(1, steps - warmup), 0.0, 1.0)
         share = (self.end or 0.0) / self.start
         match self.schedule:

@@ -114,6 +114,16 @@ class Subject:
         return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])
 
 
+@pytest.fixture(scope="session", autouse=True)
+def few_batches_for_statistics():
+    """Statistics of BatchNorm, measured at each look at a model, from two batches: twenty take seconds."""
+    from zoo import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "STATISTICS_BATCHES", 2)
+        yield
+
+
 @pytest.fixture(scope="session")
 def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Subject]:
     """The subject of a model and a preset; whichever process of the session asks first trains it."""

@@ -238,3 +238,18 @@ def test_the_discriminator_judges_an_image_by_its_label():
     (first,) = model.discriminate(images, images["image"])
     (second,) = model.discriminate({"label": (images["label"] + 1) % 3}, images["image"])
     assert float(tf.reduce_max(tf.abs(first - second))) > 1e-6
+
+
+def test_statistics_for_reading_images_are_those_of_real_images():
+    """In training the discriminator sees fakes twice as often, and they change."""
+    model = game(image_shape=(16, 16, 1))
+    real = batch(model)
+    with model.evaluation_weights([real]):
+        x = 2.0 * real["image"] - 1.0
+        for layer in model.discriminator.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                break
+            x = layer(x)
+        expected = tf.reduce_mean(x, (0, 1, 2)).numpy()
+        np.testing.assert_allclose(layer.moving_mean.numpy(), expected, rtol=1e-4, atol=1e-6)
+        assert np.abs(expected).max() > 1e-3

@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.base import Samples, configure
 from zoo.errors import UsageError
 from zoo.exporting import signatures
-from zoo.models.dvae import DVAE, Config, kl_to_uniform, relaxed
+from zoo.models.dvae import DVAE, Config, kl_to_uniform, relaxed, token_information
 from zoo.noise import RowNoise, StepNoise
 
 
@@ -34,6 +34,42 @@ def dvae(seed=0, spread=0.6, **values) -> DVAE:
     for variable in model.trainable_variables:
         variable.assign(spread * chance.standard_normal(variable.shape))
     return model
+
+
+@pytest.mark.parametrize("likelihood", ["bernoulli", "logit_laplace"])
+def test_the_decoder_starts_with_what_it_can_say_without_tokens(likelihood):
+    config = {"image_shape": [4, 4, 3], "groups": 2, "blocks": 1, "width": 4, "first": 4, "codebook": 3}
+    model = DVAE(configure(Config, {**config, "likelihood": likelihood}))
+    level = np.random.default_rng(1).integers(0, model.levels, (2, 50, 4, 4, 3))
+    level = np.where([True, True, False], level[0], level.min(0))  # the last channel is darker
+    model.begin({"image": tf.constant(level / (model.levels - 1), tf.float32)})
+    bias = model.decoder.layers[-1].bias
+
+    def score() -> float:
+        outputs = tf.broadcast_to(tf.reshape(bias, (3, -1)), [50, 16, 3, bias.shape[0] // 3])
+        flat = tf.constant(level.reshape(50, 16, 3), tf.int32)
+        return float(tf.reduce_mean(model.pixels.log_prob(flat, outputs, tf.constant(0.5))))
+
+    best, start = score(), bias.numpy()
+    for index in range(len(start)):
+        for away in (-0.1, 0.1):
+            bias.assign(start + away * np.eye(len(start))[index])
+            assert score() < best
+
+
+def test_a_dark_and_a_light_picture_begin_with_different_tokens():
+    """Of values from 0 up, a network of rectified layers without biases names both alike."""
+    model = DVAE(configure(Config, {"codebook": 128}))
+    flat = np.stack([np.full((32, 32, 3), value, np.float32) for value in (0.1, 0.9)])
+    dark, light = model.logits(tf.cast(255 * flat, tf.int32)).numpy()[:, 28]  # a place in the middle
+    assert dark.argmax() != light.argmax()
+
+
+def test_information_of_tokens():
+    sure = 50.0 * np.eye(4, dtype=np.float32)
+    assert float(token_information(tf.constant(sure[None]))) == pytest.approx(np.log(4), rel=1e-5)
+    assert float(token_information(tf.constant(sure[None, [1, 1, 1, 1]]))) == pytest.approx(0, abs=1e-5)
+    assert float(token_information(tf.zeros([2, 3, 4]))) == pytest.approx(0, abs=1e-5)
 
 
 def images(model, count=3) -> np.ndarray:
@@ -189,7 +225,7 @@ def test_tokens_are_whole_numbers_row_by_row_and_decode_to_images():
 def test_drawn_tokens_are_as_frequent_as_the_posterior_says():
     model = dvae()
     x = np.repeat(images(model, 1), 4000, 0)
-    draw = signatures(model)["encode_draw"].run
+    draw = tf.function(signatures(model)["encode_draw"].run)  # row by row: slow without a graph
     tokens = draw(tf.constant(x), tf.range(4000, dtype=tf.int64))["code"].numpy()
     q = scipy.special.softmax(model.logits((x[:1] >= 0.5).astype(np.int32)).numpy()[0], 1)  # [T, K]
     frequency = (tokens[..., None] == np.arange(3)).mean(0)
@@ -198,10 +234,10 @@ def test_drawn_tokens_are_as_frequent_as_the_posterior_says():
 
 def test_the_use_of_the_codebook_is_told():
     model = dvae(codebook=4)
-    share, perplexity = model.use(tf.constant([[0, 0, 2, 2], [2, 2, 0, 0]]))
+    share, perplexity = model.codebook_use(tf.constant([[0, 0, 2, 2], [2, 2, 0, 0]]))
     assert float(share) == 0.5
     assert float(perplexity) == pytest.approx(2.0, rel=1e-5)
-    share, perplexity = model.use(tf.constant([[3, 3]]))
+    share, perplexity = model.codebook_use(tf.constant([[3, 3]]))
     assert (float(share), float(perplexity)) == (0.25, pytest.approx(1.0))
 
 

@@ -135,7 +135,12 @@ MEASURES: dict[str, Measure] = {
         densities.terms,
     ),
     **{
-        name: Measure(_of(name), BOUND, _bound, functools.partial(densities.bound, name=name, draws=draws))
+        name: Measure(
+            _of(name),
+            f"{BOUND}, whose code is not tokens",
+            lambda s: _bound(s) and "tokens" not in s.model.card,
+            functools.partial(densities.bound, name=name, draws=draws),
+        )
         for name, draws in (("iwae_50", 50), ("iwae_500", 500))
     },
     "codes": Measure(

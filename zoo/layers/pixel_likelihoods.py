@@ -78,6 +78,11 @@ class BernoulliPixels(PixelLikelihood):
     def log_prob(self, level: tf.Tensor, outputs: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
         return bernoulli(outputs[..., 0]).log_prob(tf.cast(level, tf.float32))
 
+    def constant(self, level: tf.Tensor) -> tf.Tensor:
+        """The outputs [C, 1] that fit each channel of levels [B, H, W, C] best, p within [0.01, 0.99]."""
+        p = tf.clip_by_value(tf.reduce_mean(tf.cast(level, tf.float32), (0, 1, 2)), 0.01, 0.99)
+        return (tf.math.log(p) - tf.math.log1p(-p))[:, None]
+
     def mean(self, outputs: tf.Tensor) -> tf.Tensor:
         return tf.sigmoid(tf.cast(outputs[..., 0], tf.float32))
 
@@ -178,6 +183,14 @@ class LogitLaplacePixels(PixelLikelihood):
         logit = tf.math.log(x) - tf.math.log1p(-x)
         away = tf.abs(logit - median) * tf.exp(-log_scale)
         return -away - math.log(2.0) - log_scale - tf.math.log(x) - tf.math.log1p(-x)
+
+    def constant(self, level: tf.Tensor) -> tf.Tensor:
+        """The outputs [C, 2] that fit each channel of levels [B, H, W, C] best: median and mean distance."""
+        x = (1.0 - 2.0 * self.EPSILON) * self.spread(level, tf.constant(0.5)) + self.EPSILON
+        logit = tf.reshape(tf.math.log(x) - tf.math.log1p(-x), (-1, level.shape[-1]))
+        median = tf.sort(logit, 0)[tf.shape(logit)[0] // 2]
+        away = tf.reduce_mean(tf.abs(logit - median), 0)
+        return tf.stack([median, tf.math.log(tf.maximum(away, SMALLEST_SCALE))], -1)
 
     def mean(self, outputs: tf.Tensor) -> tf.Tensor:
         median = tf.sigmoid(tf.cast(outputs[..., 0], tf.float32))

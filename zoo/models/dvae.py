@@ -3,7 +3,9 @@
 Idea: each place of a small grid holds one of K tokens. Training relaxes the choice: in place of a one-hot
 token the decoder sees softmax((logits + Gumbel noise) / temperature), through which the gradient passes, and
 the temperature falls until hardly anything but one token is left. The tokens of an image then are a short
-text that a Transformer can learn.
+text that a Transformer can learn. What images differ in has to reach the tokens before they settle: at first
+all places go where the decoder's last layer would make the whole image better, together. So the decoder starts
+with what it can say without tokens, and the KL has its weight from the first steps on.
 
 Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || uniform), summed over the T places and over pixels;
 training weighs the second term by beta. KL = sum_t ( ln K - H(q_t) ) is that of the encoder's plain logits at
@@ -33,7 +35,7 @@ from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Shared, T
 from zoo.distributions import categorical, diagonal, draw_categorical
 from zoo.errors import UsageError
 from zoo.layers.levels import quantise, to_image
-from zoo.layers.pixel_likelihoods import pixel_likelihood
+from zoo.layers.pixel_likelihoods import BernoulliPixels, LogitLaplacePixels, pixel_likelihood
 from zoo.noise import Noise
 
 CARD = {
@@ -76,13 +78,16 @@ PRESETS = {
             "first": 64,
             "codebook": 128,
             "temperature": {"start": 1.0, "end": 0.0625, "steps": 1500, "shape": "cosine"},
-            "beta": {"start": 0.0, "end": 1.0, "steps": 500, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 1.65, "steps": 50, "shape": "cosine"},
         },
         "dataset": "shapes",
         "batch_size": 32,
         "steps": 2000,
         "optimizers": {
-            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 1e-5}}
+            "elbo": {
+                "name": "adam",
+                "learning_rate": {"schedule": "cosine", "start": 6e-4, "end": 1e-5, "warmup": 100},
+            }
         },
         "averages": {"elbo": 0.99},
         "expect": "64 tokens of 128 for a picture of 32x32; not measured yet; about 15 min on 2 cores",
@@ -96,13 +101,16 @@ PRESETS = {
             "codebook": 64,
             "likelihood": "bernoulli",
             "temperature": {"start": 1.0, "end": 0.0625, "steps": 1500, "shape": "cosine"},
-            "beta": {"start": 0.0, "end": 1.0, "steps": 500, "shape": "cosine"},
+            "beta": {"start": 0.0, "end": 1.65, "steps": 50, "shape": "cosine"},
         },
         "dataset": "glyphs",
         "batch_size": 64,
         "steps": 2000,
         "optimizers": {
-            "elbo": {"name": "adam", "learning_rate": {"schedule": "cosine", "start": 1e-3, "end": 1e-5}}
+            "elbo": {
+                "name": "adam",
+                "learning_rate": {"schedule": "cosine", "start": 6e-4, "end": 1e-5, "warmup": 100},
+            }
         },
         "averages": {"elbo": 0.99},
         "expect": "49 tokens of 64 for a glyph; not measured yet; about 5 min on 2 cores",
@@ -126,7 +134,7 @@ PRESETS = {
                 "name": "adamw",
                 "weight_decay": 1e-4,
                 "beta_2": 0.999,
-                "learning_rate": {"schedule": "cosine", "start": 1e-4, "end": 1.25e-6},
+                "learning_rate": {"schedule": "cosine", "start": 1e-4, "end": 1.25e-6, "steps": 1_200_000},
             }
         },
         "averages": {"elbo": 0.999},
@@ -161,7 +169,7 @@ class Config:
     likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
     levels: int | None = None
     temperature: Ramp = Ramp(start=1.0, end=0.0625, steps=1500, shape="cosine")
-    beta: Ramp = Ramp(start=0.0, end=1.0, steps=500, shape="cosine")
+    beta: Ramp = Ramp(start=0.0, end=1.65, steps=50, shape="cosine")
 
     def __post_init__(self) -> None:
         pixel_likelihood(self.likelihood, self.levels)
@@ -186,6 +194,12 @@ class Config:
         return self.image_shape[0] // side, self.image_shape[1] // side
 
 
+def convolution(filters: int, kernel: int, dtype: str | None = None) -> keras.layers.Conv2D:
+    """A convolution of the authors' code: normal weights of variance 1 / fan-in, bias 0."""
+    normal = keras.initializers.VarianceScaling(1.0, "fan_in", "untruncated_normal")
+    return keras.layers.Conv2D(filters, kernel, padding="same", kernel_initializer=normal, dtype=dtype)
+
+
 def residual(x: keras.KerasTensor, filters: int, kernels: Sequence[int], gain: float) -> keras.KerasTensor:
     """A block [B, H, W, any] -> [B, H, W, filters]: a narrow path of four convolutions beside a straight one.
 
@@ -195,23 +209,25 @@ def residual(x: keras.KerasTensor, filters: int, kernels: Sequence[int], gain: f
         kernels: sizes of the convolutions.
         gain: what the narrow path is multiplied by, so that many blocks add up to little at first.
     """
-    straight = x if x.shape[-1] == filters else keras.layers.Conv2D(filters, 1)(x)
+    straight = x if x.shape[-1] == filters else convolution(filters, 1)(x)
     for index, kernel in enumerate(kernels):
         inside = filters if index == len(kernels) - 1 else filters // 4
-        x = keras.layers.Conv2D(inside, kernel, padding="same")(keras.layers.ReLU()(x))
+        x = convolution(inside, kernel)(keras.layers.ReLU()(x))
     return keras.layers.Add()([straight, keras.layers.Rescaling(gain)(x)])
 
 
 def make_encoder(config: Config) -> keras.Model:
     """Image [B, H, W, C] in [0, 1] -> logits of the tokens [B, h, w, K]."""
     gain = 1.0 / (config.groups * config.blocks) ** 2
-    image = x = keras.Input(config.image_shape)
-    x = keras.layers.Conv2D(config.width, 7, padding="same")(x)
+    image = keras.Input(config.image_shape)
+    # Around 0: of values from 0 up, rectified, a dark and a light patch would begin with the same token.
+    x = keras.layers.Rescaling(2.0, offset=-1.0)(image)
+    x = convolution(config.width, 7)(x)
     for group in range(config.groups):
         x = keras.layers.MaxPooling2D(2)(x) if group else x
         for _ in range(config.blocks):
             x = residual(x, config.width * 2**group, (3, 3, 3, 1), gain)
-    logits = keras.layers.Conv2D(config.codebook, 1, dtype="float32")(keras.layers.ReLU()(x))
+    logits = convolution(config.codebook, 1, "float32")(keras.layers.ReLU()(x))
     return keras.Model(image, logits, name="encoder")
 
 
@@ -219,13 +235,13 @@ def make_decoder(config: Config) -> keras.Model:
     """One-hot tokens, or a mixture of them, [B, h, w, K] -> what p(x|z) is made of, [B, H, W, C * P]."""
     gain = 1.0 / (config.groups * config.blocks) ** 2
     tokens = x = keras.Input((*config.grid, config.codebook))
-    x = keras.layers.Conv2D(config.first, 1)(x)
+    x = convolution(config.first, 1)(x)
     for group in reversed(range(config.groups)):
         for _ in range(config.blocks):
             x = residual(x, config.width * 2**group, (1, 3, 3, 3), gain)
         x = keras.layers.UpSampling2D(2)(x) if group else x
     outputs = config.image_shape[2] * pixel_likelihood(config.likelihood, config.levels).parameters
-    x = keras.layers.Conv2D(outputs, 1, dtype="float32")(keras.layers.ReLU()(x))
+    x = convolution(outputs, 1, "float32")(keras.layers.ReLU()(x))
     return keras.Model(tokens, x, name="decoder")
 
 
@@ -240,6 +256,14 @@ def kl_to_uniform(logits: tf.Tensor) -> tf.Tensor:
     return math.log(logits.shape[-1]) + tf.reduce_sum(tf.exp(log_q) * log_q, -1)
 
 
+def token_information(logits: tf.Tensor) -> tf.Tensor:
+    """What a token says of where it stands, in nats, [], of logits [B, T, K]: H(mean q) - mean H(q)."""
+    q = tf.nn.softmax(logits)
+    overall = tf.reduce_mean(q, (0, 1))
+    each = -tf.reduce_sum(q * tf.nn.log_softmax(logits), -1)
+    return -tf.reduce_sum(tf.math.xlogy(overall, overall)) - tf.reduce_mean(each)
+
+
 @final
 class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     """The discrete variational autoencoder; an image's code is its T tokens, row by row, int32."""
@@ -248,7 +272,9 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         super().__init__(config)
         self.encoder = make_encoder(config)
         self.decoder = make_decoder(config)
-        self.pixels = pixel_likelihood(config.likelihood, config.levels)
+        pixels = pixel_likelihood(config.likelihood, config.levels)
+        assert isinstance(pixels, BernoulliPixels | LogitLaplacePixels)
+        self.pixels = pixels
         self.levels = self.pixels.levels
         self.places = math.prod(config.grid)
 
@@ -288,6 +314,14 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
 
     # -- training ------------------------------------------------------------------------------------------
 
+    def begin(self, batch: Batch) -> None:
+        """The decoder starts with what it can say without tokens, so that these are asked for differences.
+
+        Else the first steps teach all places the one token that makes everything brighter or darker.
+        """
+        level = quantise(batch["image"], self.pixels.levels)
+        self.decoder.layers[-1].bias.assign(tf.reshape(self.pixels.constant(level), (-1,)))
+
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         level = quantise(batch["image"], self.pixels.levels)
         logits = self.logits(level)
@@ -296,7 +330,7 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         reconstruction = tf.reduce_mean(self.log_likelihood(level, tokens, noise))
         divergence = tf.reduce_mean(tf.reduce_sum(kl_to_uniform(logits), -1))
         loss = beta * divergence - reconstruction
-        share, perplexity = self.use(tf.argmax(logits, -1, output_type=tf.int32))
+        share, perplexity = self.codebook_use(tf.argmax(logits, -1, output_type=tf.int32))
         return loss, {
             "loss": loss,
             "relaxed_reconstruction": -reconstruction,
@@ -305,9 +339,10 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
             "beta": beta,
             "codebook_used": share,
             "codebook_perplexity": perplexity,
+            "token_information": token_information(logits),
         }
 
-    def use(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def codebook_use(self, tokens: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The share of the K tokens that occur, and exp(entropy) of their frequencies, of tokens [...]."""
         count = tf.reduce_sum(self.one_hot(tf.reshape(tokens, (-1,))), 0)
         frequency = count / tf.reduce_sum(count)

@@ -192,7 +192,7 @@ def normal() -> keras.initializers.Initializer:
 
 
 def batch_norm() -> keras.layers.Layer:
-    """Real images pass it in training only as every third batch: its statistics are means over many."""
+    """Over all replicas, its statistics means over many batches."""
     return BatchNorm(
         momentum=0.99, epsilon=1e-5, gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02)
     )
@@ -341,6 +341,10 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
     def shared(self, batch: Batch, noise: Noise) -> Shared:
         code = self.prior(noise)
         return {"fake": self.generator(code, training=True), "code": code[:, : self.config.code_size]}
+
+    def measure_statistics(self, batch: Batch, noise: Noise) -> None:
+        self.shared(batch, noise)
+        self.reader(self.trunk(batch["image"], training=True), training=True)  # as images are read
 
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         config, image, fake = self.config, batch["image"], shared["fake"]

@@ -23,6 +23,10 @@ COLORS = {"train": "#4477aa", "validation": "#cc3311", "diagnostics": "#228833"}
 TOGETHER = ("gradient_norm", "largest_gradient", "probability")
 SHADES = ("#4477aa", "#ee6677", "#228833", "#aa3377", "#ccbb44", "#66ccee")
 
+#: A panel's width and height, and what is left around its axes: left, below, right, above. Inches.
+PANEL = (3.6, 2.5)
+MARGINS = (0.62, 0.46, 0.12, 0.32)
+
 # Quantity -> kind -> (steps, values).
 Panels = dict[str, dict[str, tuple[list[int], list[float]]]]
 
@@ -65,8 +69,18 @@ def curves(metrics: str | os.PathLike[str], out: str | os.PathLike[str]) -> Path
     titles = together(panels)
     columns = 2 if len(titles) in (2, 4) else min(len(titles), 3)
     rows = math.ceil(len(titles) / columns)
-    figure = Figure(figsize=(3.6 * columns, 2.5 * rows), dpi=110, layout="constrained")
+    (width, height), (left, bottom, right, top) = PANEL, MARGINS
+    figure = Figure(figsize=(width * columns, height * rows), dpi=110)
     FigureCanvasAgg(figure)
+    # A layout engine would measure every number on every axis, which takes seconds.
+    figure.subplots_adjust(
+        left=left / (width * columns),
+        right=1 - right / (width * columns),
+        bottom=bottom / (height * rows),
+        top=1 - top / (height * rows),
+        wspace=(left + right) / (width - left - right),
+        hspace=(bottom + top) / (height - bottom - top),
+    )
     for index, (title, quantities) in enumerate(titles.items()):
         axes = figure.add_subplot(rows, columns, index + 1)
         drawn: list[float] = []
