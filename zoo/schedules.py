@@ -22,7 +22,7 @@ from zoo.errors import UsageError, nearest
 class Schedule:
     """A learning rate as a function of the optimizer's step.
 
-    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T and keeps:
+    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T, to stay:
 
         constant        start
         linear          start + (end - start) p                  p = (s - w) / (T - w)
@@ -69,8 +69,9 @@ class Schedule:
         for name in sorted(unused):
             if getattr(self, name) is not None:
                 raise UsageError(f"the schedule {kind} has no {name}.")
-        numbers = (self.start or 0.0, self.end or 0.0, self.warmup, self.steps or 1, self.scale, self.width or 0)
-        if not all(math.isfinite(number) and number >= 0 for number in numbers):
+        rates = (self.start or 0.0, self.end or 0.0, self.scale)
+        counts = (self.warmup, self.steps or 1, self.width or 0)
+        if not all(math.isfinite(number) and number >= 0 for number in (*rates, *counts)):
             raise UsageError(f"the numbers of the schedule {kind} must be finite and not below 0.")
 
     @property

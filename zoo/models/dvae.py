@@ -3,9 +3,9 @@
 Idea: each place of a small grid holds one of K tokens. Training relaxes the choice: in place of a one-hot
 token the decoder sees softmax((logits + Gumbel noise) / temperature), through which the gradient passes, and
 the temperature falls until hardly anything but one token is left. The tokens of an image then are a short
-text that a Transformer can learn. What images differ in has to reach the tokens before they settle: at first
-all places go where the decoder's last layer would make the whole image better, together. So the decoder starts
-with what it can say without tokens, and the KL has its weight from the first steps on.
+text that a Transformer can learn. What images differ in has to reach the tokens before they settle, and at
+first all places go together where the decoder would make the whole image better. So the decoder starts with
+what it can say without tokens, and the KL has its weight from the first steps on.
 
 Objective: ELBO(x) = E_q(z|x) log p(x|z) - KL(q(z|x) || uniform), summed over the T places and over pixels;
 training weighs the second term by beta. KL = sum_t ( ln K - H(q_t) ) is that of the encoder's plain logits at
