@@ -107,7 +107,8 @@ def gradient_penalty(
     so that it must have none.
 
     Args:
-        critic: examples [B, ...] -> outputs [B], each of its own row only.
+        critic: examples [B, ...] -> outputs [B]. Where an output depends on other rows too, as with ProGAN's
+            deviation over a group, the gradient of a row is that of the sum of all outputs.
         real: examples [B, ...].
         fake: generated ones, of the same shape.
         share: one number of U[0, 1) a row, [B]: how far the point is from the real example.

@@ -7,7 +7,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from zoo.layers.resampling import ImageConv, ImageConvTranspose
+from zoo.layers.resampling import ImageConv, ImageConvTranspose, halvings
+
+
+@pytest.mark.parametrize(
+    ("shape", "times"),
+    [
+        ((28, 28, 1), 2), ((32, 48, 3), 3), ((8, 8, 1), 1), ((64, 64, 3), 4), ((48, 48, 1), 3),
+        ((30, 30, 1), 0), ((28, 30, 1), 0), ((4, 4, 1), 0), ((2, 2, 1), 0), ((7, 7, 1), 0),
+    ],
+)  # fmt: skip
+def test_an_image_is_halved_until_its_shorter_side_is_4_to_7(shape, times):
+    assert halvings(shape) == times
+    if times:
+        assert 4 <= min(shape[:2]) / 2**times <= 7
 
 
 def both(layer, peer, x, upstream):

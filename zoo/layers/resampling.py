@@ -1,8 +1,9 @@
-"""Convolutions of stride 2 next to an image, which has few channels: computed on blocks of 2x2 pixels.
+"""Convolutions of stride 2: how many an image allows; and those next to it, computed on blocks of 2x2 pixels.
 
-A kernel of 5x5 that moves by two pixels is one of 3x3 that moves by one block; a block has four times the
-channels. The numbers are the same up to rounding; on a processor the kernels for more channels are faster:
-the gradient toward a gray image takes half the time, and DCGAN's whole step at 28x28 a fourteenth less.
+An image has few channels. A kernel of 5x5 that moves by two pixels is one of 3x3 that moves by one block,
+which has four times the channels. The numbers are the same up to rounding; on a processor the kernels for
+more channels are faster: the gradient toward a gray image takes half the time, and DCGAN's whole step at
+28x28 a fourteenth less.
 
 Shapes: B rows, H x W x C the image (H and W even), F filters.
 """
@@ -15,6 +16,13 @@ import keras
 import tensorflow as tf
 
 KERNEL = 5
+
+
+def halvings(image_shape: tuple[int, int, int]) -> int:
+    """How often an image (H, W, C) can be halved until its shorter side is 4 to 7; 0 where it cannot."""
+    height, width, _ = image_shape
+    times = (min(height, width) // 4).bit_length() - 1
+    return 0 if times < 0 or height % 2**times or width % 2**times else times
 
 
 def block_kernel(kernel: tf.Tensor) -> tf.Tensor:

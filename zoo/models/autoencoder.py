@@ -23,6 +23,7 @@ import tensorflow_probability as tfp
 
 from zoo.base import Batch, Encodes, GenerativeModel, Restores, Shared, Terms, Turn
 from zoo.errors import UsageError
+from zoo.layers.resampling import halvings
 from zoo.noise import Noise
 
 CARD = {
@@ -125,8 +126,7 @@ class Config:
         if min(self.code_size, self.width, *self.encoder_units, *self.decoder_units) < 1:
             raise UsageError("code_size, width and all layer sizes must be at least 1.")
         height, width, _ = self.image_shape
-        side = 2**self.halvings
-        if self.network == "convolutional" and (self.halvings < 1 or height % side or width % side):
+        if self.network == "convolutional" and not self.halvings:
             raise UsageError(
                 f"a convolutional autoencoder cannot halve {height}x{width} to a small square: "
                 "choose a size like 8, 28, 32 or 64 with --image-size, or --set network=dense."
@@ -135,7 +135,7 @@ class Config:
     @property
     def halvings(self) -> int:
         """How often a convolutional encoder halves the image, whose shorter side then is 4 to 7."""
-        return (min(self.image_shape[:2]) // 4).bit_length() - 1
+        return halvings(self.image_shape)
 
 
 def make_encoder(config: Config) -> keras.Model:

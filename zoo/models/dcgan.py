@@ -26,7 +26,7 @@ from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
 from zoo.layers.pooling import max_pool_to
-from zoo.layers.resampling import ImageConv, ImageConvTranspose
+from zoo.layers.resampling import ImageConv, ImageConvTranspose, halvings
 from zoo.losses import (
     Adversarial,
     check_adversarial,
@@ -122,7 +122,7 @@ PRESETS = {
             "discriminator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
             "generator": {"name": "adam", "learning_rate": 2e-4, "beta_1": 0.5},
         },
-        "expect": "the paper's networks at 64x64, 18.9 M and 17.2 M parameters, without the code's L2 of 1e-5",
+        "expect": "the paper's networks at 64x64, 18.9 M and 17.2 M parameters; not its code's L2 of 1e-5",
     },
 }
 
