@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from zoo import registry
 from zoo.errors import UsageError
 from zoo.layers.dropout import dropout
 from zoo.layers.maxout import Maxout
 from zoo.models.gan import GAN, Config
 from zoo.noise import RowNoise, StepNoise
+from zoo.schedules import make_optimizer
 
 ROWS = 8
 
@@ -129,6 +131,24 @@ def test_every_loss_has_a_gradient_for_both_players(loss):
     assert ("gradient_penalty" in logs) == (loss == "wgan_gp")
 
 
+def test_the_loss_that_is_logged_is_what_is_minimised():
+    model, noise = game(loss="wgan_gp"), StepNoise(7, 0, ROWS)
+    total, terms = model.discriminator_objective(batch(), model.shared(batch(), noise), noise)
+    assert float(terms["discriminator_loss"]) == float(total)
+    game_alone = float(total - terms["gradient_penalty"])
+    assert game_alone == pytest.approx(-float(terms["critic_distance"]), abs=1e-6)
+
+
+def test_the_papers_rates_are_those_of_the_authors_code():
+    optimizers = registry.presets("gan")["paper"]["optimizers"]
+    for turn, start in (("discriminator", 0.05), ("generator", 0.1)):
+        optimizer = make_optimizer(turn, optimizers[turn], 300_000)  # however long the run
+        optimizer.build([])
+        for step in (0, 1000, 137_500):
+            optimizer.iterations.assign(step)
+            assert float(optimizer.learning_rate) == pytest.approx(start / 1.000004**step, rel=1e-5)
+
+
 def test_features_are_the_hidden_layers_of_the_discriminator():
     model = game()
     image = batch()["image"]
@@ -154,16 +174,17 @@ def test_the_generator_starts_at_the_brightness_of_the_data():
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "said"),
     [
-        {"code_size": 0},
-        {"keep_input": 0.0},
-        {"keep_hidden": 1.5},
-        {"smoothing": 1.0},
-        {"pieces": 0},
-        {"loss": "hinge", "smoothing": 0.1},
+        ({"code_size": 0}, "code_size, pieces and all layer sizes must be at least 1"),
+        ({"pieces": 0}, "code_size, pieces and all layer sizes must be at least 1"),
+        ({"generator_units": (6, 0)}, "all layer sizes must be at least 1"),
+        ({"keep_input": 0.0}, "keep_input and keep_hidden must be in"),
+        ({"keep_hidden": 1.5}, "keep_input and keep_hidden must be in"),
+        ({"smoothing": 1.0}, "smoothing must be in"),
+        ({"loss": "hinge", "smoothing": 0.1}, "loss=hinge has no labels to smooth"),
     ],
 )
-def test_impossible_options_are_refused(wrong):
-    with pytest.raises(UsageError):
+def test_impossible_options_are_refused(wrong, said):
+    with pytest.raises(UsageError, match=said):
         Config(**wrong)
