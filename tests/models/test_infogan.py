@@ -125,6 +125,19 @@ def test_of_numbers_it_is_the_density_of_a_normal(spread):
     _, terms = toy.information(tf.constant(code), tf.constant(read))
     expected = log_q.sum(1).mean() + 2 * math.log(2)
     assert float(terms["continuous_information"]) == pytest.approx(expected, rel=1e-5)
+    assert float(terms["continuous_error"]) == pytest.approx(np.square(code - read[:, :2]).mean(), rel=1e-5)
+
+
+def test_with_a_spread_of_one_the_bound_of_numbers_is_below_zero_and_their_error_tells_more():
+    toy = InfoGAN(Config(**{**SMALL, "categorical": (), "binary": 0}))
+    code = toy.prior(StepNoise(0, 0, 4000))[:, :2]
+    highest = 2 * (math.log(2) - 0.5 * math.log(2 * math.pi))  # of two numbers
+    _, read = toy.information(code, code)
+    assert float(read["continuous_information"]) == pytest.approx(highest, rel=1e-5)
+    assert float(read["continuous_error"]) == 0.0
+    _, guessed = toy.information(code, tf.zeros_like(code))
+    assert float(guessed["continuous_error"]) == pytest.approx(1 / 3, abs=0.02)
+    assert float(guessed["continuous_information"]) == pytest.approx(highest - 1 / 3, abs=0.02)
 
 
 def test_each_lambda_weighs_its_own_terms(model):
@@ -162,15 +175,18 @@ def test_the_gradient_of_the_bound_reaches_the_generator_and_the_trunk(model):
 def test_both_players_gain_by_the_bound():
     noise = StepNoise(7, 0, ROWS)
     with_it, without = (game(information=each, continuous_information=each) for each in (1.0, 0.0))
-    for objective in ("discriminator_objective", "generator_objective"):
-        losses = []
+    for player in ("discriminator", "generator"):
+        found = []
         for each in (with_it, without):
             shared = each.shared(batch(), noise)
-            losses.append(getattr(each, objective)(batch(), shared, noise)[0])
+            found.append(getattr(each, f"{player}_objective")(batch(), shared, noise))
+        (total, terms), (alone, _) = found
         shared = with_it.shared(batch(), noise)
         hidden = with_it.trunk(shared["fake"], training=True)
         gained, _ = with_it.information(shared["code"], with_it.reader(hidden, training=True))
-        assert float(losses[1] - losses[0]) == pytest.approx(float(gained), rel=1e-3)
+        assert float(alone - total) == pytest.approx(float(gained), rel=1e-3)
+        assert float(terms[f"{player}_loss"]) == float(total)
+        assert float(terms[f"{player}_adversarial_loss"]) == pytest.approx(float(alone), rel=1e-5)
 
 
 def test_the_reader_is_never_shown_a_real_image():
@@ -197,11 +213,13 @@ def test_training_makes_the_code_readable():
     assert first < 0.3 < 0.6 * math.log(3) < last <= math.log(3)
 
 
-@pytest.mark.parametrize("loss", ["least_squares", "hinge", "wgan_gp"])
+@pytest.mark.parametrize("loss", ["saturating", "least_squares", "hinge", "wgan_gp"])
 def test_every_loss_has_a_gradient_for_both_players(loss):
     other = game(loss=loss)
     logs = other.train_step(batch())
     assert all(np.isfinite(float(value)) for value in logs.values()), logs
+    assert float(logs["discriminator_gradient_norm"]) > 0
+    assert float(logs["generator_gradient_norm"]) > 0
     normalised = [
         any(type(layer).__name__ == "BatchNorm" for layer in network.layers)
         for network in (other.generator, other.trunk, other.reader)

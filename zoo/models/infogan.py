@@ -5,7 +5,8 @@ network Q must read c off the image. What can be read off is not ignored, and th
 can be read is what images differ in: the class, the slant, the width.
 
 Objective: min_{G,Q} max_D V(D, G) - lambda L_I(G, Q), where V is the game of the GAN (`zoo.losses`) and
-L_I = E log Q(c|G(z, c)) + H(c) <= I(c; G(z, c)) in nats: for a category at most its entropy, log K.
+L_I = E log Q(c|G(z, c)) + H(c) <= I(c; G(z, c)) in nats: for a category at most its entropy, log K; for a
+number that is read with a standard deviation of 1 at most log 2 - 1/2 log 2 pi = -0.226.
 
 Reference: Chen et al., InfoGAN: Interpretable Representation Learning by Information Maximizing Generative
 Adversarial Nets, arXiv 1606.03657: equations 5 and 6, appendix C.1 (the networks for MNIST). Q shares all but
@@ -30,6 +31,7 @@ from zoo.distributions import bernoulli, categorical, gaussian
 from zoo.errors import UsageError
 from zoo.latents import Part, placed
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.resampling import halvings
 from zoo.losses import (
     Adversarial,
     check_adversarial,
@@ -127,9 +129,12 @@ class Config:
         hidden: units of the fully connected layer behind the code, and of the one before D's output.
         q_hidden: units of Q's own layer.
         information: lambda for categories and binary parts.
-        continuous_information: lambda for numbers. It may have to be smaller: their bound has no limit.
+        continuous_information: lambda for numbers.
         spread: the standard deviation with which Q reads numbers: 1, as in the authors' code, or `learned`,
-            as in the paper.
+            as in the paper. With 1 the bound of a number is log 2 - 1/2 log 2 pi - (c - mean)^2 / 2, at most
+            -0.226 nats, so that the logged `continuous_information` is always below 0: see
+            `continuous_error`. With `learned` it is at most 6.68, that of the smallest spread, 0.001, and
+            lambda may have to be smaller.
         smoothing: real examples are labelled 1 - smoothing.
         loss: what the players minimise: `zoo.losses`. With wgan_gp D has no BatchNorm.
         penalty: the weight of the gradient penalty of wgan_gp.
@@ -163,7 +168,7 @@ class Config:
             raise UsageError("information and continuous_information must not be negative.")
         check_adversarial(self.loss, self.smoothing, self.penalty, self.critic_steps)
         height, width, _ = self.image_shape
-        if self.doublings < 1 or height % 2**self.doublings or width % 2**self.doublings:
+        if not self.doublings:
             raise UsageError(
                 f"infogan cannot draw {height}x{width}: it doubles a small square, as for 28, 32, 48 or 64. "
                 "Choose such a size with --image-size."
@@ -172,7 +177,7 @@ class Config:
     @property
     def doublings(self) -> int:
         """How often the generator doubles its first map, whose shorter side is 4 to 7."""
-        return (min(self.image_shape[:2]) // 4).bit_length() - 1
+        return halvings(self.image_shape)
 
     def code_parts(self) -> tuple[Part, ...]:
         """The parts of c, in order: each category, then the numbers, then the binary parts."""
@@ -351,7 +356,10 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
         hidden = batches_apart(self.trunk, image, fake)  # of real images, and of generated ones
         real, made = (self.judge(each)[:, 0] for each in hidden)
         loss = discriminator_loss(real, made, config.loss, config.smoothing)
-        terms = {"discriminator_loss": loss, **verdicts(real, made, config.loss, config.smoothing)}
+        terms = {
+            "discriminator_adversarial_loss": loss,
+            **verdicts(real, made, config.loss, config.smoothing),
+        }
         if config.loss == "wgan_gp":
             terms["gradient_penalty"] = gradient_penalty(
                 lambda between: self.judge(self.trunk(between, training=True))[:, 0],
@@ -362,16 +370,20 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
             )
             loss += terms["gradient_penalty"]
         gained, bounds = self.information(shared["code"], self.reader(hidden[1], training=True))
-        return loss - gained, {**terms, **bounds}
+        loss -= gained
+        return loss, {"discriminator_loss": loss, **terms, **bounds}
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         (hidden,) = batches_apart(self.trunk, shared["fake"])
         loss = generator_loss(self.judge(hidden)[:, 0], self.config.loss)
         gained, _ = self.information(shared["code"], self.reader(hidden, training=True))
-        return loss - gained, {"generator_loss": loss}
+        total = loss - gained
+        return total, {"generator_loss": total, "generator_adversarial_loss": loss}
 
     def information(self, code: tf.Tensor, read: tf.Tensor) -> tuple[tf.Tensor, Terms]:
         """lambda L_I, and L_I of each kind of part (equation 5), in nats, means over the batch.
+
+        With the terms comes `continuous_error`, the mean of (c - mean)^2: 1/3 where numbers are guessed.
 
         Args:
             code: c, [B, units of c].
@@ -379,6 +391,7 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
         """
         code = tf.stop_gradient(code)  # drawn, not made
         terms: Terms = {}
+        errors: Terms = {}
         for part, units in placed(self.config.code_parts()):
             truth, found = code[:, units], read[:, units]
             if part.family == "one_hot":
@@ -390,11 +403,12 @@ class InfoGAN(GenerativeModel, Decodes, Conditions, Represents):
             else:
                 name, entropy = "continuous", part.size * math.log(2.0)
                 log_q = tf.reduce_sum(self.density(read, found).log_prob(truth), -1)
+                errors["continuous_error"] = tf.reduce_mean((truth - found) ** 2)
             name = f"{name}_information"
             terms[name] = terms.get(name, 0.0) + tf.reduce_mean(log_q) + entropy
         weight = {"continuous_information": self.config.continuous_information}
         weights = {name: weight.get(name, self.config.information) for name in terms}
-        return tf.add_n([weights[name] * value for name, value in terms.items()]), terms
+        return tf.add_n([weights[name] * value for name, value in terms.items()]), {**terms, **errors}
 
     def density(self, read: tf.Tensor, mean: tf.Tensor) -> tfp.distributions.Distribution:
         """Q of the numbers: normal, [B, numbers]."""
