@@ -12,6 +12,7 @@ from scipy import stats
 
 from zoo.errors import UsageError
 from zoo.latents import Part
+from zoo.losses import cross_entropy
 from zoo.models.aae import AAE, ACROSS, ALONG, END, RADIUS, ROUNDS, THICKNESS, Config, place
 from zoo.noise import RowNoise, StepNoise
 
@@ -82,6 +83,15 @@ def test_a_part_of_the_swiss_roll_is_a_segment_of_it(part):
     assert distance.min(1).max() < 5 * THICKNESS
     inside = (nearest > part / 10 - 0.02) & (nearest < (part + 1) / 10 + 0.02)
     assert inside.all()
+
+
+def test_the_scale_of_a_normal_prior_is_its_standard_deviation():
+    plain, wide = (AAE(Config(**{**SMALL, "prior_scale": scale})) for scale in (1.0, 5.0))
+    noise = RowNoise(tf.range(50, dtype=tf.int64))
+    np.testing.assert_array_equal(plain.prior(noise), noise.normal("code", (2,)))
+    np.testing.assert_allclose(wide.prior(noise), 5.0 * plain.prior(noise), rtol=1e-6)
+    assert plain.prior_parts() == (Part("gaussian", 2),)
+    assert wide.prior_parts() == (Part("other", 2),)  # "gaussian" is one of standard deviation 1
 
 
 def test_the_whole_ring_has_the_moments_of_a_ring():
@@ -175,6 +185,41 @@ def test_codes_that_are_draws_of_the_prior_leave_the_discriminator_at_2_log_2(sc
     np.testing.assert_array_equal(kernel, scale * np.eye(2))
 
 
+def test_from_a_noisy_image_the_clean_one_is_restored_and_an_image_is_encoded_without_noise():
+    model, noise, image = player(noise=0.3), StepNoise(5, 0, ROWS), batch()["image"]
+    noisy = image + 0.3 * noise.normal("image", (4, 4, 1))
+    again = model.decode(model.code(noisy))
+    by_hand = np.square(again - image).sum((1, 2, 3)).mean()
+    found, _ = model.autoencoder_objective(batch(), {}, noise)
+    assert float(found) == pytest.approx(by_hand, rel=1e-5)
+    toward_noise = np.square(again - noisy).sum((1, 2, 3)).mean()
+    assert abs(toward_noise - by_hand) > 0.1 * by_hand
+    code = model.encode(image).mean()
+    np.testing.assert_array_equal(code, model.code(image))
+    assert np.abs(code - model.code(noisy)).max() > 1e-2
+
+
+@pytest.mark.parametrize("options", [{}, LABELS], ids=["plain", "labels"])
+def test_smoothing_is_of_draws_of_the_prior_alone(options, monkeypatch):
+    model = player(smoothing=0.2, **options)
+    judged = iter([tf.constant([1.5, -0.5]), tf.constant([0.3, -2.0])])  # of the prior, and of codes
+    monkeypatch.setattr(model, "judge", lambda z, label: next(judged))
+    _, terms = model.discriminator_objective(batch(), {}, StepNoise(0, 0, ROWS))
+    real, fake = tf.constant([1.5, -0.5]), tf.constant([0.3, -2.0])
+    smoothed = 0.8 * cross_entropy(real, 1.0) + 0.2 * cross_entropy(real, 0.0)
+    assert float(terms["discriminator_loss"]) == pytest.approx(
+        float(smoothed + cross_entropy(fake, 0.0)), rel=1e-6
+    )
+    if options:
+        plain = player(**options)
+        _, other = plain.discriminator_objective(batch(), {}, StepNoise(0, 0, ROWS))
+        drawn = plain.category_discriminator(plain.draw_category(StepNoise(0, 0, ROWS)))
+        # log(1 - D) in place of log D, for a fifth of each.
+        more = 0.2 * (cross_entropy(drawn, 0.0) - cross_entropy(drawn, 1.0))
+        apart = terms["category_discriminator_loss"] - other["category_discriminator_loss"]
+        assert float(apart) == pytest.approx(float(more), abs=1e-6)
+
+
 def test_the_turns_together_bring_codes_to_the_prior():
     options = {"image_shape": (2, 2, 1), "encoder_units": (32,), "discriminator_units": (32,)}
     model = player(lambda: keras.optimizers.Adam(2e-3, beta_1=0.5), **options)
@@ -213,6 +258,20 @@ def test_the_prior_beside_a_labelled_image_is_that_of_its_class(monkeypatch):
     part = np.round(np.arctan2(drawn[:, 1], drawn[:, 0]) / (2 * math.pi) * 10).astype(int) % 10
     known = images["label"].numpy() >= 0
     np.testing.assert_array_equal(part[known], images["label"].numpy()[known])
+
+
+@pytest.mark.parametrize("parts", [10, 3])
+def test_the_prior_beside_unlabelled_images_is_the_whole_mixture(parts, monkeypatch):
+    rows = 2000
+    model, seen = player(prior="mixture", classes=parts), []
+    monkeypatch.setattr(model, "judge", lambda z, label: seen.append(z) or z[:, 0])
+    label = tf.where(tf.range(rows) < 10, 0, tf.fill((rows,), -1))  # ten of class 0 among them
+    images = {"image": tf.zeros((rows, 4, 4, 1)), "label": label}
+    model.discriminator_objective(images, {}, StepNoise(3, 0, rows))
+    drawn = seen[0].numpy()
+    part = np.round(np.arctan2(drawn[:, 1], drawn[:, 0]) / (2 * math.pi) * parts).astype(int) % parts
+    assert (part[:10] == 0).all()
+    assert stats.chisquare(np.bincount(part[10:], minlength=parts)).pvalue > 1e-4
 
 
 def test_an_unlabelled_code_has_a_class_of_its_own():
@@ -278,6 +337,8 @@ def test_the_papers_networks_have_the_papers_sizes():
         ({"classes": 10, "categories": 9}, "cannot be the 10 classes"),
         ({"categories": 1}, "says nothing"),
         ({"smoothing": 1.0}, "smoothing"),
+        ({"prior_scale": 0.0}, "prior_scale must be above 0"),
+        ({"prior_scale": 5.0, "prior": "uniform"}, "prior=gaussian alone"),
         ({"encoder_units": (0,)}, "at least 1"),
     ],
 )
