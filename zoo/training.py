@@ -216,7 +216,15 @@ def plan(
         log.info("%s has %d training examples: the batch has as many", spec, len(train))
         batch = len(train)
     counting = issubclass(model_class, Counts)
-    timetable = Timetable(model_class.phases(config), len(train), batch, every_row=counting)
+    phases = model_class.phases(config)
+    scheduled = [turn for turn, values in optimizers.items() if depends_on_length(values)]
+    if scheduled and (anew := [phase.name for phase in phases[1:] if phase.fresh]):
+        raise UsageError(
+            f"the learning rate of the turn {scheduled[0]!r} depends on the length of the run, but {name}'s "
+            f"optimizers start anew with the phase {anew[0]!r}, and it with them.\n"
+            "Give it as a number, with the schedule constant, or with steps of its own."
+        )
+    timetable = Timetable(phases, len(train), batch, every_row=counting)
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
         if epochs is None:
@@ -257,7 +265,7 @@ def plan(
         source=source,
         steps=total,
         timetable=timetable,
-        scheduled=any(depends_on_length(values) for values in optimizers.values()),
+        scheduled=bool(scheduled),
         batch_size=batch,
         seed=seed,
         counting=counting,

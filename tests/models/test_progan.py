@@ -196,6 +196,15 @@ def test_pixels_are_normalised_in_the_generator_alone():
     assert np.abs(model.discriminator(x, level=0) - model.discriminator(9.0 * x, level=0)).max() > 1e-2
 
 
+def test_pixels_are_normalised_in_half_precision_too():
+    x = np.float16([[300.0, 400.0], [0.0, 0.0], [1e-3, -1e-3], [60_000.0, 0.0]])  # 300^2 is beyond float16
+    found = pixel_norm(tf.constant(x))
+    assert found.dtype == tf.float16
+    wide = pixel_norm(tf.constant(x, tf.float32)).numpy()
+    np.testing.assert_allclose(found, wide, rtol=1e-3)
+    np.testing.assert_allclose(wide[[0, 3]] ** 2, [[0.72, 1.28], [2.0, 0.0]], rtol=1e-5)
+
+
 def test_the_last_layers_are_linear():
     model = grower()
     for index in range(3):
@@ -254,6 +263,7 @@ def test_the_critic_minimises_the_distance_the_penalty_and_the_drift():
     drift = 0.5 * (judge(real).numpy() ** 2).mean()
     by_hand = judge(fake).numpy().mean() - judge(real).numpy().mean() + 7.0 * ((norm - 1) ** 2).mean() + drift
     assert float(loss) == pytest.approx(by_hand, rel=1e-4)
+    assert float(terms["discriminator_loss"]) == float(loss)
     assert float(terms["new_layers"]) == 0.5
     alone, _ = model.generator_objective(batch, {"fake": fake}, noise)
     assert float(alone) == pytest.approx(-judge(fake).numpy().mean(), rel=1e-4)
@@ -328,6 +338,16 @@ def test_a_run_that_is_stopped_before_and_within_a_fade_ends_with_the_same_bits(
     np.testing.assert_array_equal(*pictures)
     with Image.open(unbroken.path / "samples/progress.gif") as film:
         assert film.n_frames == 3
+
+
+def test_a_rate_over_the_length_of_the_run_is_refused_where_optimizers_start_anew():
+    cosine = {"schedule": "cosine", "start": 1e-3}
+    with pytest.raises(
+        UsageError, match="turn 'generator' depends on the length.*with the phase '8x8 fading in'"
+    ):
+        training.plan("progan", preset="tiny", settings={"generator.learning_rate": cosine})
+    for rate in (1e-4, {"schedule": "constant", "start": 1e-3, "warmup": 2}, {**cosine, "steps": 2}):
+        assert not training.plan("progan", preset="tiny", settings={"learning_rate": rate}).scheduled
 
 
 @pytest.mark.parametrize(

@@ -217,7 +217,8 @@ def leaky(x: tf.Tensor) -> tf.Tensor:
 
 def pixel_norm(x: tf.Tensor) -> tf.Tensor:
     """Divides the values of each pixel, [..., F], by the root of their mean square (section 4.2)."""
-    return x * tf.math.rsqrt(tf.reduce_mean(x**2, -1, keepdims=True) + EPSILON)
+    wide = tf.cast(x, tf.float32)  # in half precision squares would overflow, and EPSILON would be 0
+    return tf.cast(wide * tf.math.rsqrt(tf.reduce_mean(wide**2, -1, keepdims=True) + EPSILON), x.dtype)
 
 
 def deviation(x: tf.Tensor, group: int, batches: int = 1) -> tf.Tensor:
