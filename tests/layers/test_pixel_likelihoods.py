@@ -9,6 +9,7 @@ import pytest
 import scipy.stats
 import tensorflow as tf
 
+from zoo.distributions import SMALLEST_SCALE
 from zoo.errors import UsageError
 from zoo.layers.levels import to_image
 from zoo.layers.pixel_likelihoods import pixel_likelihood
@@ -62,7 +63,7 @@ def test_the_logit_laplace_integrates_to_one(spread):
     for each in outputs:
         log_density = pixels.log_density(x.astype(np.float32), np.broadcast_to(each, (len(x), 2))).numpy()
         mass = np.sum(np.exp(log_density) * x * (1.0 - x)) * (logit[1] - logit[0])
-        law = scipy.stats.laplace(each[0, 0], np.exp(each[0, 1]))
+        law = scipy.stats.laplace(each[0, 0], np.exp(each[0, 1]) + SMALLEST_SCALE)
         assert mass == pytest.approx(law.cdf(8) - law.cdf(-8), abs=2e-3)
         assert np.abs(np.exp(log_density) * x * (1 - x) - law.pdf(logit)).max() < 2e-3 * law.pdf(each[0, 0])
 
@@ -73,9 +74,25 @@ def test_the_logit_laplace_of_all_levels_is_its_mass_between_the_ends():
     uniform = np.tile((np.arange(500, dtype=np.float32) + 0.5) / 500, 16)
     level = np.repeat(np.arange(16, dtype=np.int32), 500)
     total = np.exp(pixels.log_prob(level, outputs, uniform)).sum() / 500
-    law, end = scipy.stats.laplace(0.4, math.exp(-0.7)), math.log(0.9 / 0.1)
+    law, end = scipy.stats.laplace(0.4, math.exp(-0.7) + SMALLEST_SCALE), math.log(0.9 / 0.1)
     assert total == pytest.approx(law.cdf(end) - law.cdf(-end), abs=1e-3)
     assert total < 1.0
+
+
+def test_a_logit_laplace_below_its_smallest_scale_integrates_to_one_and_is_drawn_back():
+    pixels = pixel_likelihood("logit_laplace", 256)
+    outputs = tf.constant([0.25, math.log(SMALLEST_SCALE) - 3.0])
+    width = SMALLEST_SCALE * (1.0 + math.exp(-3.0))
+    logit = 0.25 + np.linspace(-20 * width, 20 * width, 4001)
+    x = (1.0 / (1.0 + np.exp(-logit))).astype(np.float32)
+    exact = np.log(x.astype(np.float64)) - np.log1p(-x.astype(np.float64))  # as float32 has it
+    log_density = pixels.log_density(x, tf.broadcast_to(outputs, (len(x), 2))).numpy()
+    density = np.exp(log_density.astype(np.float64)) * x * (1.0 - x)
+    assert np.trapezoid(density, exact) == pytest.approx(1.0, abs=5e-3)
+    with tf.GradientTape() as tape:
+        tape.watch(outputs)
+        far = pixels.log_density(tf.constant(0.7), outputs)
+    assert float(tape.gradient(far, outputs)[1]) > 1.0  # a wider one fits better
 
 
 @pytest.mark.parametrize("name", ["bernoulli", "categorical", "gaussian", "logistic", "logit_laplace"])

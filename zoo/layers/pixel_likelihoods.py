@@ -179,7 +179,8 @@ class LogitLaplacePixels(PixelLikelihood):
     def log_density(self, x: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """log p(x), float32 [..., D], of x [..., D] in (0, 1)."""
         median, log_scale = tf.unstack(tf.cast(outputs, tf.float32), axis=-1)
-        log_scale = tf.maximum(log_scale, math.log(SMALLEST_SCALE))
+        floor = math.log(SMALLEST_SCALE)
+        log_scale = floor + tf.math.softplus(log_scale - floor)  # log(exp(log_scale) + SMALLEST_SCALE)
         logit = tf.math.log(x) - tf.math.log1p(-x)
         away = tf.abs(logit - median) * tf.exp(-log_scale)
         return -away - math.log(2.0) - log_scale - tf.math.log(x) - tf.math.log1p(-x)
