@@ -94,7 +94,7 @@ def test_the_divergence_is_the_mean_log_ratio():
     assert divergence.numpy().max() > 1.0  # far enough from the prior to tell
 
 
-# -- the bounds on a model whose likelihood is known -------------------------------------------------------
+# -- `importance_weighted_bound` and `elbo` of the base, on a model whose likelihood is known --------------
 
 
 class LinearGaussian(LikelihoodBound):
@@ -153,7 +153,7 @@ def bound(model, x, seeds, samples):
 EXAMPLES = np.random.default_rng(2).standard_normal((4, 3)).astype(np.float32)
 
 
-def test_at_the_true_posterior_every_draw_gives_the_exact_likelihood():
+def test_the_importance_weighted_bound_is_the_exact_likelihood_at_the_true_posterior():
     model = LinearGaussian()
     exact = model.exact(EXAMPLES)
     weights = model.log_weights(EXAMPLES, StepNoise(0, 0, 4), 50)
