@@ -22,7 +22,7 @@ from zoo.errors import UsageError, nearest
 class Schedule:
     """A learning rate as a function of the optimizer's step.
 
-    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T, to stay:
+    For w steps it rises linearly from 0 to `start`; then it goes to `end`, where it is from step T on:
 
         constant        start
         linear          start + (end - start) p                  p = (s - w) / (T - w)
