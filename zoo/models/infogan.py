@@ -87,7 +87,7 @@ PRESETS = {
             "generator": {"name": "adam", "learning_rate": 1e-3, "beta_1": 0.5},
         },
         "averages": {"generator": 0.998},
-        "expect": "digits, and a category that tells most of them apart; not measured yet",
+        "expect": "digits, a category of its own for nearly each; 5 min of one core",
     },
     "mnist": {
         "config": {"width": 32, "hidden": 512},
