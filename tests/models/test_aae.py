@@ -328,6 +328,19 @@ def test_the_papers_networks_have_the_papers_sizes():
     }
 
 
+def test_weights_begin_with_the_scale_that_is_asked_for():
+    model = AAE(Config(**{**SMALL, **LABELS, "initial_scale": 0.01}))
+    kernels = [
+        layer.kernel.numpy().ravel()
+        for name in PARTS
+        for layer in getattr(model, name).layers
+        if isinstance(layer, keras.layers.Dense)
+    ]
+    everything = np.concatenate(kernels)
+    assert everything.std() == pytest.approx(0.01, rel=5 / math.sqrt(2 * len(everything)))
+    assert len(np.unique(everything)) == len(everything)  # each layer has numbers of its own
+
+
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
@@ -338,6 +351,7 @@ def test_the_papers_networks_have_the_papers_sizes():
         ({"categories": 1}, "says nothing"),
         ({"smoothing": 1.0}, "smoothing"),
         ({"prior_scale": 0.0}, "prior_scale must be above 0"),
+        ({"initial_scale": 0.0}, "initial_scale must be above 0"),
         ({"prior_scale": 5.0, "prior": "uniform"}, "prior=gaussian alone"),
         ({"encoder_units": (0,)}, "at least 1"),
     ],
