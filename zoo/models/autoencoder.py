@@ -64,7 +64,7 @@ PRESETS = {
                 "learning_rate": {"schedule": "cosine", "start": 2e-3, "end": 1e-5},
             }
         },
-        "expect": "reconstruction error 0.0023 a value; networks and length of vae:glyphs; 4.3 min of one core",
+        "expect": "reconstruction error 0.0023; networks and length of vae:glyphs; 4.3 min of one core",
     },
     "mnist": {
         "config": {
