@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 @data_options
 @split_option
 @click.option("--index", metavar="I,J", help="From example I of the data to example J, counted from 0.")
+@click.option("--prompts", nargs=2, metavar="A B", help="From what text A asks for to what text B does.")
+@click.option("--seed", type=click.IntRange(min=0), help="Of what the texts leave open.  [default: 0]")
 @click.option(
     "--frames", type=click.IntRange(2, 512), default=16, show_default=True, help="How many, with both ends."
 )
@@ -28,6 +30,8 @@ def command(
     runs_dir: str | None,
     seeds: str | None,
     index: str | None,
+    prompts: tuple[str, str] | None,
+    seed: int | None,
     frames: int,
     out: str | None,
     force: bool,
@@ -35,35 +39,43 @@ def command(
 ) -> None:
     """Walk from one example to another.
 
-    The way leads through the space of codes.
+    The way leads through the space of codes; between two texts, through that of what they mean to the model.
 
     Writes a .png with the frames in rows, or a .gif that shows them one after another.
 
         gmzoo interpolate --model dcgan --seeds 1,2
         gmzoo interpolate --model vae --seeds 3,8 --frames 32 --out walk.gif
         gmzoo interpolate --model vae --data glyphs --index 0,5
+        gmzoo interpolate --model text2image --prompts "a small red ring" "a large blue heart"
     """
     import numpy as np
 
     from zoo.cli import inputs, output
     from zoo.reports import pictures
 
-    if (seeds is None) == (index is None):
-        raise UsageError("From where to where? Use --seeds A,B, or --data SPEC with --index I,J.")
+    given = {"--seeds": seeds, "--index": index, "--prompts": prompts}
+    if sum(value is not None for value in given.values()) != 1:
+        raise UsageError(
+            "From where to where? Use --seeds A,B, or --data SPEC with --index I,J, or --prompts A B."
+        )
     path = output.check_out(out, force, (".png", ".gif"))
-    option, text = ("--seeds", seeds) if seeds is not None else ("--index", index)
-    ends = inputs.parse_pair(str(text), option)
-    if seeds is not None and any(source.values()):
-        raise UsageError("--seeds needs no data: leave out --data, or use --index.")
+    option = next(option for option, value in given.items() if value is not None)
+    ends = None if prompts else inputs.parse_pair(str(given[option]), option)
+    if index is None and any(source.values()):
+        raise UsageError(f"{option} needs no data: leave out --data, or use --index.")
+    if seed is not None and not prompts:
+        raise UsageError(f"{option} says all: leave out --seed, which goes with --prompts.")
     loaded = inputs.load_model(model, runs_dir, source)
-    loaded.require("decode")
-    if seeds is not None:
-        a, b = loaded.prior(ends)
+    if prompts:
+        images = loaded.interpolate_prompts(*prompts, frames, seed or 0)
     else:
-        loaded.require("reconstruct")  # what is encoded must be a code to decode
-        a, b = loaded.encode(_examples(loaded, ends, source))
+        assert ends is not None
+        loaded.require("decode")
+        if index is not None:
+            loaded.require("reconstruct")  # what is encoded must be a code to decode
+        a, b = loaded.prior(ends) if index is None else loaded.encode(_examples(loaded, ends, source))
+        images = loaded.interpolate(a, b, frames)
     path = path or output.free_name(f"{loaded.name}-interpolation", ".png")
-    images = loaded.interpolate(a, b, frames)
     if path.suffix.lower() == ".png":
         pictures.write_picture(pictures.grid(images, columns=min(frames, 16)), path)
     else:

@@ -551,6 +551,25 @@ class Conditions(abc.ABC):
         """Like `sample`, under `conditions`, each [B, ...]."""
 
 
+class Blends(Conditions):
+    """Samples under a prompt, and on the way from one prompt to another."""
+
+    @abc.abstractmethod
+    def sample_between(
+        self, noise: Noise, prompt: tf.Tensor, other_prompt: tf.Tensor, share: tf.Tensor
+    ) -> tf.Tensor:
+        """Like `sample_with`, under what lies between two prompts.
+
+        Args:
+            noise: draws what no prompt says.
+            prompt, other_prompt: texts, string [B].
+            share: how far it is from the first to the other one, float32 [B], from 0 to 1.
+
+        Returns:
+            Images float32 [B, H, W, C] in [0, 1].
+        """
+
+
 class ExactLikelihood(abc.ABC):
     """Knows log p(x)."""
 
@@ -726,6 +745,7 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "encode": ((Encodes, Represents),),
     "decode": (Restores,),
     "interpolate": (Decodes,),
+    "blend": (Blends,),
     "traverse": (Decodes,),
     "reconstruct": (Encodes, Restores),
     "complete": (Completes,),

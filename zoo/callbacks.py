@@ -20,7 +20,7 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo import checkpoints
-from zoo.base import GRADIENT_NORM, Batch, ConditionalLikelihood, GenerativeModel, Samples
+from zoo.base import GRADIENT_NORM, Batch, Conditions, GenerativeModel, Samples
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import drawn, full_precision
@@ -337,9 +337,11 @@ class Painter(keras.callbacks.Callback):
         noise = RowNoise(seeds)
         if isinstance(self.model, Samples):
             return drawn(model, model.sample(noise))
-        prompts = tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape))
-        temperature = tf.ones(seeds.shape)
-        return drawn(model, model.sample_with(noise, prompt=prompts, temperature=temperature))
+        given = {
+            "prompt": tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape)),
+            "temperature": tf.ones(seeds.shape),
+        }
+        return drawn(model, model.sample_with(noise, **{name: given[name] for name in model.conditions()}))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model
@@ -457,6 +459,6 @@ def not_finite(what: str) -> ZooError:
 
 def sampled(model: GenerativeModel) -> bool:
     """Whether a grid or a page of the model's samples can be drawn."""
-    if isinstance(model, ConditionalLikelihood):
-        return True
-    return isinstance(model, Samples) and (model.modality == "image" or bool(model.vocabulary))
+    if not isinstance(model, Samples):
+        return isinstance(model, Conditions) and "prompt" in model.conditions()
+    return model.modality == "image" or bool(model.vocabulary)

@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.base import (
+    Blends,
     Classifies,
     Completes,
     ConditionalLikelihood,
@@ -124,6 +125,21 @@ def conditions(model: Any) -> Found:
                 ),
             ),
         )
+
+
+def blends(model: Any) -> Found:
+    """Examples from seeds and two prompts, between which they lie."""
+    other, share = (
+        tf.TensorSpec([None], tf.string, "other_prompt"),
+        tf.TensorSpec([None], tf.float32, "share"),
+    )
+    yield (
+        "sample_between",
+        Signature(
+            {"seed": SEED, "prompt": PROMPT, "other_prompt": other, "share": share},
+            lambda seed, *ends: drawn(model, model.sample_between(RowNoise(seed), *ends)),
+        ),
+    )
 
 
 def decodes(model: Any) -> Found:
@@ -266,6 +282,7 @@ def classifies(model: Any) -> Found:
 SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Samples: samples,
     Conditions: conditions,
+    Blends: blends,
     Decodes: decodes,
     Restores: restores,
     ExactLikelihood: exact_likelihood,

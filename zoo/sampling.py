@@ -242,6 +242,29 @@ class LoadedModel:
             raise UsageError(f"The codes of {self.name} are tokens: nothing lies between two of them.")
         return self.decode(latents.between(a, b, frames, self.prior_parts))
 
+    def interpolate_prompts(self, prompt: str, other: str, frames: int, seed: int = 0) -> np.ndarray:
+        """Examples on the way from one prompt to another; what no prompt says stays as it is.
+
+        Args:
+            prompt, other: the two ends.
+            frames: how many, both ends included; at least 2.
+            seed: of what the prompts leave open.
+
+        Returns:
+            Examples [frames, ...].
+        """
+        if frames < 2:
+            raise UsageError("an interpolation has at least 2 frames.")
+        self.require("sample_between")
+        self._check_prompts([prompt, other])
+        return self.run(
+            "sample_between",
+            seed=_seeds([seed] * frames),
+            prompt=np.full(frames, prompt, object),
+            other_prompt=np.full(frames, other, object),
+            share=np.linspace(0.0, 1.0, frames),
+        )[self.modality]
+
     def traverse(self, code: np.ndarray, unit: int, values: Sequence[float] | np.ndarray) -> np.ndarray:
         """Examples of a code whose unit takes one value after another: see `zoo.latents.moved`.
 
@@ -431,9 +454,8 @@ class LoadedModel:
         """A condition's value for each row."""
         spec = self._inputs["sample_with"][name]
         value = np.asarray(value, spec.dtype.as_numpy_dtype)
-        if name == "prompt" and (lacking := self._lacking([*value.ravel()])):
-            unknown = ", ".join(map(repr, lacking[:5]))
-            raise UsageError(f"{self.name} knows no {unknown}, which the prompt has.")
+        if name == "prompt":
+            self._check_prompts([*value.ravel()])
         if value.ndim < spec.shape.rank:
             value = np.broadcast_to(value, (rows, *value.shape))
         classes = self.card.get("config", {}).get("classes")
@@ -461,6 +483,12 @@ class LoadedModel:
                     raise UsageError(
                         f"part {first} of the code of {self.name} is a whole number from 0 to {highest}."
                     )
+
+    def _check_prompts(self, prompts: list[str]) -> None:
+        """Refuses prompts with a character or a word that the model does not know."""
+        if lacking := self._lacking(prompts):
+            unknown = ", ".join(map(repr, lacking[:5]))
+            raise UsageError(f"{self.name} knows no {unknown}, which the prompt has.")
 
     def _lacking(self, prompts: list[str]) -> list[str]:
         """The characters or words of prompts that are not in the model's vocabulary."""
@@ -492,6 +520,7 @@ _VERBS = {
     "log_prob": ("score", "score"),
     "sample_with": ("sample_with", "be conditioned"),
     "prior": ("interpolate", "draw codes, which takes a prior"),
+    "sample_between": ("blend", "go from one prompt to another"),
     "encode_draw": ("reconstruct", "draw codes"),
     "log_conditionals": ("score", "score tokens"),
     "elbo": ("score", "tell the terms of a bound"),

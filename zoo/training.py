@@ -92,6 +92,7 @@ class Plan:
         timetable: which phase, epoch and batch each of them belongs to.
         scheduled: whether a schedule depends on `steps`.
         counting: whether the model counts every example once, instead of descending on batches.
+        mismatched: draws captions that do not fit, for a model that learns from them.
     """
 
     model: str
@@ -108,6 +109,7 @@ class Plan:
     batch_size: int
     seed: int
     counting: bool
+    mismatched: datasets.Mismatched | None
 
     def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
         """The training batches of `steps` steps, all of the phase of the first one."""
@@ -120,6 +122,7 @@ class Plan:
             steps=steps,
             every_row=self.counting,
             first_epoch=stretch.first_epoch,
+            mismatched=self.mismatched,
         )
         if self.labels:
             found = datasets.with_labelled(
@@ -204,11 +207,12 @@ def plan(
 
     train = load("train")
     example = _example(model_class, train)
-    given = ["caption"] if issubclass(model_class, ConditionalLikelihood) else []
-    train.require(example, *given)
+    reads = any(field.name == "source_vocabulary" for field in dataclasses.fields(config_class))
+    train.require(example, *(["caption"] if reads else []))
     config = configure(config_class, _fitted(base["config"], changed, config_class, example, train))
     if kept := getattr(config, "labels", 0):
         train = datasets.keep_labels(train, kept)
+    candidates = int(getattr(config, "wrong_candidates", 0))
     # A test split that is missing is told now, not when the training is done.
     validation, test = (load("validation"), load("test")) if judged(model_class) else (None, None)
     batch = batch_size or base["batch_size"]
@@ -269,6 +273,7 @@ def plan(
         batch_size=batch,
         seed=seed,
         counting=counting,
+        mismatched=datasets.Mismatched(train, candidates, seed) if candidates else None,
     )
 
 
@@ -520,7 +525,7 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
         callbacks.append(Validator(state, events, progress, run, plan.validation, batches, size, patience))
     painter = None
     if sampled(model):
-        prompts = plan.validation.fields.get("caption", ())[:GRID_SEEDS] if plan.validation else ()
+        prompts = (plan.validation or plan.train).fields.get("caption", ())[:GRID_SEEDS]
         last = plan.timetable.stretches[-1]
         count = samples_to_watch(model, last.steps_per_epoch * last.batch_size)
         painter = Painter(state, events, run, batches, prompts, count)

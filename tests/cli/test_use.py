@@ -218,6 +218,9 @@ def test_interpolate(trained, workshop, tmp_path):
     assert done.code == 2
     assert "0 to 179" in done.err
     assert trained("interpolate", "--model", "dcgan", "--index", "0,1").code == 2
+    done = trained("interpolate", "--model", "vae", "--prompts", "a ring", "a star")
+    assert done.code == 2
+    assert "cannot go from one prompt to another. Models that can" in done.err
 
 
 # -- info, runs, export --------------------------------------------------------------------------------------

@@ -109,6 +109,10 @@ class Subject:
             return np.ones(ROWS, np.float32)
         if name == "prompt":
             return np.array(["a red circle", "a", "", "red"], object)
+        if name == "other_prompt":
+            return np.array(["", "a small blue ring", "a", "red"], object)
+        if name == "share":
+            return np.array([0.0, 0.25, 0.5, 1.0], np.float32)
         if name == "known":
             return np.random.default_rng(0).random([ROWS, *spec["shape"][1:]]) < 0.5
         return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])

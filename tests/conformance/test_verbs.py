@@ -19,7 +19,7 @@ COMMANDS = {
     "detect": ({"score", "bound"}, ["--limit", "5", "--false-alarms", "0.2"], ".csv"),
     "encode": ({"encode"}, ["--limit", "5"], ".npz"),
     "reconstruct": ({"reconstruct"}, ["--limit", "5"], ".png"),
-    "interpolate": ({"interpolate"}, ["--seeds", "1,2", "--frames", "3"], ".png"),
+    "interpolate": ({"interpolate", "blend"}, ["--seeds", "1,2", "--frames", "3"], ".png"),
     "traverse": ({"traverse"}, ["--frames", "3"], ".png"),
     "complete": ({"complete"}, ["--limit", "3", "--mask", "random:0.5"], ".npz"),
     "classify": ({"classify"}, ["--limit", "5"], ".csv"),
@@ -41,6 +41,8 @@ def test_what_the_card_claims_works_and_nothing_else(subject, tmp_path):
     for name, (verbs, arguments, ending) in COMMANDS.items():
         if name == "sample" and subject.loaded.modality == "text":
             ending = ".txt"
+        if name == "interpolate" and "blend" in claimed:
+            arguments = ["--prompts", "a red circle", "a blue ring", "--frames", "3"]
         out = tmp_path / f"{name}{ending}"
         code, stdout, stderr = gmzoo(name, "--model", subject.run.path, *arguments, "--out", out)
         if verbs & claimed:

@@ -243,6 +243,43 @@ def test_the_scenes_are_the_same_at_every_size_and_style():
     assert (drawn[~same] != large["image"][~same]).any((1, 2, 3)).all()
 
 
+def test_pairs_that_are_held_out_are_in_the_test_split_and_nowhere_else():
+    pairs = {split: np.zeros((8, 8), int) for split in SPLITS}
+    for split, found in pairs.items():
+        scenes, _ = shapes.scenes(split, held_out=True)
+        np.add.at(found, (scenes[:, 0], scenes[:, 1]), 1)
+    held_out = pairs["test"] > 0
+    assert held_out.sum() == 8
+    assert (held_out.sum(0) == 1).all()  # each colour once,
+    assert (held_out.sum(1) == 1).all()  # and each shape
+    for split in ("train", "validation"):
+        np.testing.assert_array_equal(pairs[split] > 0, ~held_out)
+    shown = pairs["train"][~held_out]
+    assert np.abs(shown - shown.mean()).max() < 4.5 * np.sqrt(shown.mean())  # all alike often
+    info, block = shapes.describe("shapes/heldout"), first("shapes/heldout-8", "test")
+    for text, label in zip(block["caption"], block["label"], strict=True):
+        shape = info.class_names[label]
+        assert f" {shapes.HELD_OUT[shape]} {shape} " in text
+
+
+@pytest.mark.parametrize(
+    ("name", "size", "expected"),
+    [
+        ("shapes", None, "shapes/32"),
+        ("shapes", 16, "shapes/16"),
+        ("shapes", 300, "shapes/32"),
+        ("shapes/16", 8, "shapes/16"),
+        ("shapes/heldout", None, "shapes/heldout-32"),
+        ("shapes/heldout", 16, "shapes/heldout-16"),
+        ("shapes/heldout-16", 8, "shapes/heldout-16"),
+    ],
+)
+def test_a_name_of_shapes_says_its_size(name, size, expected):
+    assert shapes.sized(name, size) == expected
+    held_out, drawn = shapes.parse(expected)
+    assert expected == f"shapes/{'heldout-' * held_out}{drawn}"
+
+
 # ------------------------------------------------------------------------------------- patches, prose
 
 

@@ -65,6 +65,8 @@ def test_a_path_is_refused_where_the_system_says_no(kind, tmp_path, monkeypatch)
         ("glyphs/letter", "Did you mean glyphs/letters"),
         ("shapes/7", "sizes are shapes/8 to shapes/128"),
         ("shapes/big", "sizes are shapes/8 to shapes/128"),
+        ("shapes/heldout-129", "shapes/heldout-8 to shapes/heldout-128"),
+        ("shapes/heldoutside", "sizes are shapes/8 to shapes/128"),
     ],
 )
 def test_an_unknown_dataset_is_answered_with_the_nearest_name(spec, words):

@@ -8,6 +8,7 @@ from zoo.data.dataset import Data, Info, rounded
 from zoo.data.dequantise import as_features
 from zoo.data.labels import keep_labels, with_labelled
 from zoo.data.loading import LOCAL, check, default_split, load
+from zoo.data.mismatched import Mismatched
 from zoo.data.order import batches, epochs_to_steps, in_order, steps_per_epoch
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "LOCAL",
     "Data",
     "Info",
+    "Mismatched",
     "as_features",
     "batches",
     "check",

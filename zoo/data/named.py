@@ -23,7 +23,7 @@ def check(name: str) -> None:
         UsageError: naming those that there are.
     """
     if name.partition("/")[0] == "shapes":
-        shapes.size_of(name)
+        shapes.parse(name)
     elif name not in CATALOGUE:
         raise UsageError(
             f"There is no dataset {name!r}.{nearest(name, CATALOGUE)}\n"
@@ -49,9 +49,7 @@ def read(name: str, image_size: int | None, channels: int | None, data_dir: Path
     check(name)
     kind = name.partition("/")[0]
     if kind == "shapes":  # drawn at any size: nothing to convert
-        if name == "shapes" and image_size is not None and shapes.SMALLEST <= image_size <= shapes.LARGEST:
-            name = f"shapes/{image_size}"
-        name = f"shapes/{shapes.size_of(name)}"
+        name = shapes.sized(name, image_size)
     module = EMBEDDED[kind]
     place = store_folder(data_dir, f"{name}-{module.VERSION}")
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from zoo.data.dataset import Data
+from zoo.data.mismatched import Mismatched
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -91,6 +92,7 @@ def batches(
     steps: int | None = None,
     every_row: bool = False,
     first_epoch: int = 0,
+    mismatched: Mismatched | None = None,
 ) -> tf.data.Dataset:
     """Full batches in a random order that is a function of the seed, endless or `steps` of them.
 
@@ -102,22 +104,29 @@ def batches(
         steps: how many batches; None: without end.
         every_row: an epoch has every row once; its last batch is filled up with rows of weight 0.
         first_epoch: the number of the epoch in which step 0 is.
+        mismatched: gives each example a caption that does not fit it.
 
     Returns:
         A dataset of dictionaries: image float32 [B, H, W, C] in [0, 1] (value / (levels-1)), captions as
-        strings, the other fields as they are; with `every_row` also weight float32 [B].
+        strings, the other fields as they are; with `every_row` also weight float32 [B], with `mismatched`
+        also wrong_caption string [B].
     """
     import tensorflow as tf
 
     steps_per_epoch(len(data), batch_size)  # complain now, not from inside the pipeline
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
-        for index in rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch):
-            found = {
+        found = rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch)
+        for step, index in enumerate(found, start_step):
+            batch = rows(data, np.maximum(index, 0))
+            if mismatched:
+                batch["wrong_caption"] = mismatched(index, step)
+            if every_row:
+                batch["weight"] = (index >= 0).astype(np.float32)
+            yield {
                 name: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
-                for name, values in rows(data, np.maximum(index, 0)).items()
+                for name, values in batch.items()
             }
-            yield found | ({"weight": (index >= 0).astype(np.float32)} if every_row else {})
 
     def spec(name: str, array: np.ndarray) -> tf.TensorSpec:
         kinds = {"U": tf.string}
@@ -127,6 +136,8 @@ def batches(
     signature = {name: spec(name, array) for name, array in data.fields.items()}
     if every_row:
         signature["weight"] = tf.TensorSpec((batch_size,), tf.float32, "weight")
+    if mismatched:
+        signature["wrong_caption"] = tf.TensorSpec((batch_size,), tf.string, "wrong_caption")
     dataset = tf.data.Dataset.from_generator(generate, output_signature=signature)
     if steps is not None:
         dataset = dataset.take(steps).apply(tf.data.experimental.assert_cardinality(steps))

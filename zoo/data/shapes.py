@@ -8,6 +8,7 @@ are distance templates as in `glyphs`: every edge is antialiased at every size.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,33 +42,66 @@ PLACES = {
 }
 BACKGROUNDS = {"light": (244, 241, 234), "dark": (34, 38, 52)}
 STYLES = ("flat", "outline", "striped", "shaded")
+#: Of `shapes/heldout` only the test split shows these, and nothing else: each shape, and each colour, once.
+HELD_OUT = {
+    "circle": "green",
+    "square": "purple",
+    "triangle": "red",
+    "diamond": "pink",
+    "star": "blue",
+    "heart": "orange",
+    "cross": "brown",
+    "ring": "yellow",
+}
 
 COUNTS = {"train": 20_000, "validation": 2_000, "test": 4_000}
+COMMON: dict[str, Any] = {
+    "fields": ("image", "label", "attributes", "domain", "caption"),
+    "image_shape": (32, 32, 3),
+    "levels": 256,
+    "classes": 8,
+    "counts": COUNTS,
+    "embedded": True,
+    "source": "made here from a seed",
+    "licence": "Apache-2.0",
+}
 CATALOGUE: dict[str, dict[str, Any]] = {
     "shapes": {
         "summary": "coloured shapes with captions, attributes and drawing styles; shapes/8 to shapes/128",
-        "fields": ("image", "label", "attributes", "domain", "caption"),
-        "image_shape": (32, 32, 3),
-        "levels": 256,
-        "classes": 8,
-        "counts": COUNTS,
-        "embedded": True,
-        "source": "made here from a seed",
-        "licence": "Apache-2.0",
+        **COMMON,
+    },
+    "shapes/heldout": {
+        "summary": "the same, with eight pairs of shape and colour that only the test split shows",
+        **COMMON,
     },
 }
 
 
-def size_of(name: str) -> int:
-    """The height and width of the pictures of `shapes` or `shapes/<size>`.
+def parse(name: str) -> tuple[bool, int]:
+    """Whether some pairs are held out, and the height and width of the pictures.
+
+    Args:
+        name: `shapes`, `shapes/<size>`, `shapes/heldout` or `shapes/heldout-<size>`.
 
     Raises:
         UsageError: if there is no such size.
     """
-    size = name.partition("/")[2] or str(DEFAULT)
-    if not (size.isdecimal() and SMALLEST <= int(size) <= LARGEST):
-        raise UsageError(f"There is no {name}: sizes are shapes/{SMALLEST} to shapes/{LARGEST}.")
-    return int(size)
+    found = re.fullmatch(r"shapes(?:/(\d+)|/(heldout)(?:-(\d+))?)?", name)
+    size = int((found[1] or found[3] or DEFAULT) if found else 0)
+    if found is None or not SMALLEST <= size <= LARGEST:
+        raise UsageError(
+            f"There is no {name}: sizes are shapes/{SMALLEST} to shapes/{LARGEST}, "
+            f"and shapes/heldout-{SMALLEST} to shapes/heldout-{LARGEST}."
+        )
+    return found[2] is not None, size
+
+
+def sized(name: str, image_size: int | None) -> str:
+    """The name with its size: the one that it says, else the one that is wanted, else the usual one."""
+    held_out, size = parse(name)
+    if name in CATALOGUE and image_size is not None and SMALLEST <= image_size <= LARGEST:
+        size = image_size
+    return f"shapes/heldout-{size}" if held_out else f"shapes/{size}"
 
 
 def describe(name: str) -> Info:
@@ -87,8 +121,8 @@ def blocks(name: str, split: str) -> Iterator[dict[str, np.ndarray]]:
     Yields:
         image uint8 [B, S, S, 3], label int32 [B], attributes int32 [B, 5], domain int32 [B], caption str [B].
     """
-    size = size_of(name)
-    attributes, style = scenes(split)
+    held_out, size = parse(name)
+    attributes, style = scenes(split, held_out)
     for start in range(0, len(style), BLOCK):
         rows = slice(start, start + BLOCK)
         yield {
@@ -106,8 +140,8 @@ def counterparts(name: str, split: str, style: str) -> Iterator[np.ndarray]:
     Yields:
         image uint8 [B, S, S, 3].
     """
-    size = size_of(name)
-    attributes, styles = scenes(split)
+    held_out, size = parse(name)
+    attributes, styles = scenes(split, held_out)
     other = np.full_like(styles, STYLES.index(style))
     for start in range(0, len(styles), BLOCK):
         rows = slice(start, start + BLOCK)
@@ -125,15 +159,24 @@ def caption(scene: np.ndarray) -> str:
     return f"a {size} {colour} {shape} {place}"
 
 
-def scenes(split: str) -> tuple[np.ndarray, np.ndarray]:
+def scenes(split: str, held_out: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Draws what the examples of a split show, the same at every size.
+
+    Args:
+        split: which.
+        held_out: whether the test split shows the pairs of `HELD_OUT`, and the others never do.
 
     Returns:
         attributes int32 [N, 5] and style int32 [N].
     """
     random = np.random.Generator(np.random.Philox([SEED, list(COUNTS).index(split)]))
     choices = [len(values) for values in (SHAPES, COLOURS, SIZES, PLACES, BACKGROUNDS, STYLES)]
+    choices[1] -= held_out  # those that a shape may have
     drawn = random.integers(choices, size=(COUNTS[split], len(choices)), dtype=np.int32)
+    if held_out:
+        own = np.array([list(COLOURS).index(HELD_OUT[shape]) for shape in SHAPES], np.int32)[drawn[:, 0]]
+        steps = 0 if split == "test" else 1 + drawn[:, 1]
+        drawn[:, 1] = (own + steps) % len(COLOURS)
     return drawn[:, :-1], drawn[:, -1]
 
 
