@@ -354,6 +354,9 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
         return diagonal(categorical(self.logits(quantise(x, self.pixels.levels))))
 
+    def tokenise(self, x: tf.Tensor) -> tf.Tensor:
+        return self.encode(x).mode()
+
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return tf.reshape(self.pixels.mean(self.outputs(self.one_hot(code))), (-1, *self.config.image_shape))
 
