@@ -29,7 +29,7 @@ class Subject:
         name: of the model.
         preset: of the run.
         run: its finished run.
-        runs: where the run of its first stage lives, if it has one.
+        runs: where those of all models live.
     """
 
     name: str
@@ -137,10 +137,12 @@ def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
     def find(name: str, preset: str) -> Subject:
         from zoo import training
 
+        if first := training.first_stage_options(name, preset=preset):
+            find(first["name"], first["preset"])  # the same run, where the data is the same
         path = folder / f"{name}-{preset}"
         with lock(path):
-            runs = path.with_name(f"{path.name}-first-stage")
-            return Subject(name, preset, training.train(name, preset=preset, run_dir=path, runs=runs), runs)
+            run = training.train(name, preset=preset, run_dir=path, runs=folder)
+        return Subject(name, preset, run, folder)
 
     return find
 
