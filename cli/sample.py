@@ -32,6 +32,11 @@ if TYPE_CHECKING:
     "--temperature", type=click.FloatRange(min=0, min_open=True), help="Below 1: likelier, less varied."
 )
 @click.option("--top-k", type=click.IntRange(min=1), help="Draw among the K likeliest values only.")
+@click.option(
+    "--candidates",
+    type=click.IntRange(min=1),
+    help="Of a model that ranks, as dalle: draw so many for each and keep the one that fits its prompt best.",
+)
 @codes_option
 @out_options
 def command(
@@ -62,6 +67,7 @@ def command(
         gmzoo sample --model infogan --code "0=3,1=-1.5"
         gmzoo sample --model autoencoder --codes fitted
         gmzoo sample --model rnn --prompt "The " --temperature 0.8 -n 4 --out four.txt
+        gmzoo sample --model dalle --prompt "a small red circle in the centre" --candidates 8
     """
     from zoo.cli import inputs, output, samples
 

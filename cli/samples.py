@@ -79,6 +79,7 @@ def drawn(
     code: str | None,
     temperature: float | None,
     top_k: int | None,
+    candidates: int | None = None,
 ) -> Iterator[np.ndarray]:
     """The examples of the seeds under the conditions that were given.
 
@@ -99,8 +100,8 @@ def drawn(
     if top_k is not None:
         conditions["top_k"] = top_k
     if code is None:
-        return model.iter_samples(seeds, **conditions)
-    if conditions:
+        return model.iter_samples(seeds, candidates, **conditions)
+    if conditions or candidates is not None:
         raise UsageError("--code says all of the code: leave out other conditions.")
     if "code" in model.conditions:
         size = model.signatures["sample_with"]["inputs"]["code"]["shape"][1]

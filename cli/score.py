@@ -72,7 +72,8 @@ def command(
 
     Gives log p(x) of each example, or a lower bound on it, in nats and in bits per dimension.
 
-    Where a caption leads to an example, as with transformer, it is log p of the example given its caption.
+    Where a caption leads to an example, as with transformer, it is log p of the example given its caption; of
+    dalle log p of the tokens of the image given its caption, which is none of the image.
 
     An example of a text is a window of it, scored by itself. Nats and bits per character count each character
     once, given at least half a window before it.
@@ -119,6 +120,7 @@ def command(
     levels = loaded.card.get("levels")
     if told := data.coarsened(levels):
         log.info(told)
+    of = loaded.suffix.removeprefix("_") if exact else ""
     if as_json:
         output.write_json(
             {
@@ -126,6 +128,7 @@ def command(
                 "source": data.spec,
                 "split": data.split,
                 "kind": kind,
+                **({"of": of} if of else {}),
                 "levels": levels,
                 "n": len(data),
                 # Bits are nats in other units: their mean says it all.
@@ -145,6 +148,8 @@ def command(
         )
         return
     draws = "exact" if exact else f"a lower bound, {importance_samples or 50} importance samples"
+    if of:
+        draws += f", of the {of} of an image" + (", given its caption" if loaded.given_text else "")
     if data.info.dequantised:
         draws = "a density of levels with noise: a lower bound on their likelihood"
     width = max(map(len, [*means, *terms]))
@@ -180,8 +185,7 @@ def scored(model: LoadedModel, data: Data, seed: int, importance_samples: int) -
             prompts = data.fields["caption"][rows] if model.given_text else None
             found = model.log_prob(x, range(first, first + len(x)), importance_samples, prompts)
             first += len(x)
-            suffix = "" if model.kind == "exact" else "_bound"
-            yield np.stack([found[f"{name}{suffix}"] for name in names], -1)
+            yield np.stack([found[f"{name}{model.suffix}"] for name in names], -1)
 
     both = np.concatenate([*follow(chunks(), len(data), "scoring")])  # [N, 2]
     return {name: both[:, index].tolist() for index, name in enumerate(names)}

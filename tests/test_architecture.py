@@ -27,7 +27,7 @@ LAW = [
     {"exporting"},
     {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine"},
     {"models"},
-    {"base"},
+    {"base", "stages"},
     {"annealing", "layers", "distributions", "losses", "noise"},
     {"errors", "files", "latents", "memory", "plain", "quiet"},
     {"saved_models"},

@@ -110,6 +110,23 @@ def first_steps(phases: Sequence[Phase]) -> tuple[int, ...]:
     return tuple(itertools.accumulate((phase.steps or 0 for phase in phases[:-1]), initial=0))
 
 
+@dataclasses.dataclass(frozen=True)
+class Scored:
+    """What a likelihood is of, where it is not the example itself.
+
+    Attributes:
+        what: in one word, which outputs and figures are named by: tokens.
+        count: D, how many scalars that is.
+        values: how many values each of them takes.
+        by: the hash of the weights of the model that makes them of an example: those of another are others.
+    """
+
+    what: str
+    count: int
+    values: int
+    by: str = ""
+
+
 class GenerativeModel(keras.Model, abc.ABC):
     """A model that is trained by turns and exported by its capabilities.
 
@@ -121,6 +138,8 @@ class GenerativeModel(keras.Model, abc.ABC):
     modality: str = "image"
     #: How many values each scored scalar takes; None where nothing is quantised.
     levels: int | None = None
+    #: What the likelihood is of; None where it is the example itself.
+    scored: Scored | None = None
     #: The symbol of each token; () where an example is no text.
     vocabulary: tuple[str, ...] = ()
     #: Keras' compiled step; `choose_turns` exchanges it.
@@ -183,8 +202,8 @@ class GenerativeModel(keras.Model, abc.ABC):
 
     @property
     def dimensions(self) -> int:
-        """D, the number of scalars that one example predicts: H * W * C for an image."""
-        return math.prod(self.example_shape())
+        """D, the number of scalars whose likelihood that of an example is: H * W * C for an image."""
+        return self.scored.count if self.scored else math.prod(self.example_shape())
 
     # -- training ------------------------------------------------------------------------------------------
 
@@ -542,6 +561,9 @@ class Decodes(Restores, Samples):
 class Conditions(abc.ABC):
     """Samples under conditions that the user gives."""
 
+    #: How many tokens of a prompt are read; None: as many as it has.
+    longest_prompt: int | None = None
+
     @abc.abstractmethod
     def conditions(self) -> dict[str, tf.TensorSpec]:
         """The conditions that this instance takes, among label, prompt, code, temperature: one row each."""
@@ -567,6 +589,29 @@ class Blends(Conditions):
 
         Returns:
             Images float32 [B, H, W, C] in [0, 1].
+        """
+
+
+class Ranks(Conditions):
+    """Draws several candidates under its conditions, and keeps the one that fits them best."""
+
+    @abc.abstractmethod
+    def ranks(self) -> bool:
+        """Whether this instance can tell how well a candidate fits."""
+
+    @abc.abstractmethod
+    def sample_best(
+        self, noise: Noise, candidates: tf.Tensor, **conditions: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The best of several draws; the first of them is that of `sample_with`.
+
+        Args:
+            noise: draws them.
+            candidates: int32 [B], how many a row has, at least 1.
+            **conditions: as in `sample_with`.
+
+        Returns:
+            Examples [B, ...], and how well each fits, in nats, float32 [B].
         """
 
 
@@ -603,7 +648,7 @@ class Predicts(ExactLikelihood):
 
 
 class ConditionalLikelihood(abc.ABC):
-    """Knows log p(x) given a text, which stands in a batch as its `caption`."""
+    """Knows log p(x), or that of what it scores of x, given a text: in a batch that is its `caption`."""
 
     @abc.abstractmethod
     def log_prob_given(self, x: tf.Tensor, prompt: tf.Tensor) -> tf.Tensor:
@@ -712,9 +757,12 @@ class Encodes(abc.ABC):
 class Tokenises(Restores):
     """Has a code of tokens for an image: what a second model, of sequences of tokens, can learn.
 
-    `encode` gives Categoricals over the T tokens of an image, row by row of the grid; the likeliest are its
-    code, int32 [B, T], and `decode` takes such codes.
+    A code is int32 [B, T], the tokens of an image row by row of their grid; `decode` takes such codes.
     """
+
+    @abc.abstractmethod
+    def tokenise(self, x: tf.Tensor) -> tf.Tensor:
+        """The code of images [B, H, W, C]: of each place the likeliest token."""
 
     @abc.abstractmethod
     def token_grid(self) -> tuple[int, int]:
@@ -723,6 +771,21 @@ class Tokenises(Restores):
     @abc.abstractmethod
     def token_values(self) -> int:
         """K, how many tokens there are to choose from."""
+
+
+class TwoStage(abc.ABC):
+    """Stands on another model, trained before it, which it uses through its capability and never trains.
+
+    Its config has an option named as that model: a trained one, and in a preset the preset that is trained
+    first, as NAME:PRESET. What the first model decides of the config are the options `grid` and `codebook`.
+    """
+
+    #: The name of the first model.
+    first_stage: ClassVar[str]
+
+    @abc.abstractmethod
+    def stand_on(self, first: Tokenises, weights_hash: str = "") -> None:
+        """Takes a trained first model, before anything is computed; `weights_hash` says which it is."""
 
 
 class Represents(abc.ABC):
@@ -749,6 +812,7 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "traverse": (Decodes,),
     "reconstruct": (Encodes, Restores),
     "complete": (Completes,),
+    "rank": (Ranks,),
     "classify": (Classifies,),
 }
 

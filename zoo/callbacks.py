@@ -30,6 +30,7 @@ from zoo.reports.curves import curves
 from zoo.reports.pictures import gif, grid, write_picture
 from zoo.reports.texts import pages
 from zoo.runs import Run
+from zoo.sampling import NEUTRAL
 from zoo.timetable import Place, Timetable
 
 CHECKPOINT_SECONDS = 60.0
@@ -337,11 +338,13 @@ class Painter(keras.callbacks.Callback):
         noise = RowNoise(seeds)
         if isinstance(self.model, Samples):
             return drawn(model, model.sample(noise))
-        given = {
-            "prompt": tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape)),
-            "temperature": tf.ones(seeds.shape),
+        prompts = tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape))
+        neutral = {
+            name: tf.fill(seeds.shape, tf.cast(NEUTRAL[name], spec.dtype))
+            for name, spec in model.conditions().items()
+            if name != "prompt"
         }
-        return drawn(model, model.sample_with(noise, **{name: given[name] for name in model.conditions()}))
+        return drawn(model, model.sample_with(noise, prompt=prompts, **neutral))
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         model = self.model

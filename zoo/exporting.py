@@ -36,6 +36,7 @@ from zoo.base import (
     GenerativeModel,
     LikelihoodBound,
     Predicts,
+    Ranks,
     Represents,
     Restores,
     Samples,
@@ -47,16 +48,17 @@ from zoo.files import replacing
 from zoo.layers.text import decode_text
 from zoo.noise import RowNoise
 from zoo.plain import plain, table, tensors
+from zoo.stages import CARD_FILE
 
 #: The version of what `model_card.json` holds.
 SCHEMA = 1
-CARD_FILE = "assets.extra/model_card.json"
 WARM_UP_FILE = "assets.extra/tf_serving_warmup_requests"
 # Where the checkpoint inside a SavedModel keeps the value of a variable.
 VALUE = "/.ATTRIBUTES/VARIABLE_VALUE"
 
 SEED = tf.TensorSpec([None], tf.int64, "seed")
 COUNT = tf.TensorSpec([None], tf.int32, "importance_samples")
+CANDIDATES = tf.TensorSpec([None], tf.int32, "candidates")
 PROMPT = tf.TensorSpec([None], tf.string, "prompt")
 EXAMPLE_DTYPES = {"image": tf.float32, "features": tf.float32, "text": tf.string, "tokens": tf.int32}
 PNG_CHANNELS = (1, 3, 4)
@@ -95,6 +97,12 @@ def bits_per_dim(model: GenerativeModel, log_prob: tf.Tensor) -> tf.Tensor:
     return -log_prob / (model.dimensions * math.log(2.0))
 
 
+def exact_scores(model: GenerativeModel, log_prob: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The outputs of an exact likelihood, in nats [N]; of tokens `log_prob_tokens` and so on."""
+    suffix = f"_{model.scored.what}" if model.scored else ""
+    return {f"log_prob{suffix}": log_prob, f"bits_per_dim{suffix}": bits_per_dim(model, log_prob)}
+
+
 def drawn(model: GenerativeModel, examples: tf.Tensor) -> dict[str, tf.Tensor]:
     """Examples as an output: tokens that have symbols are text, string [N]."""
     if model.modality == "tokens" and model.vocabulary:
@@ -112,9 +120,14 @@ def samples(model: Any) -> Found:
         )
 
 
+def condition_specs(model: Any) -> dict[str, tf.TensorSpec]:
+    """The inputs that this instance takes as conditions."""
+    return {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in model.conditions().items()}
+
+
 def conditions(model: Any) -> Found:
     """Examples from seeds and the conditions that this instance takes, if it takes any."""
-    own = {name: tf.TensorSpec(spec.shape, spec.dtype, name) for name, spec in model.conditions().items()}
+    own = condition_specs(model)
     if own:
         yield (
             "sample_with",
@@ -140,6 +153,19 @@ def blends(model: Any) -> Found:
             lambda seed, *ends: drawn(model, model.sample_between(RowNoise(seed), *ends)),
         ),
     )
+
+
+def ranks(model: Any) -> Found:
+    """The best of several candidates under the conditions, and by how much it fits them, in nats."""
+    own = condition_specs(model)
+
+    def choose(seed: tf.Tensor, candidates: tf.Tensor, *values: tf.Tensor) -> dict[str, tf.Tensor]:
+        given = dict(zip(own, values, strict=True))
+        best, fit = model.sample_best(RowNoise(seed), candidates, **given)
+        return {**drawn(model, best), "fit": fit}
+
+    if model.ranks():
+        yield "sample_best", Signature({"seed": SEED, "candidates": CANDIDATES, **own}, choose)
 
 
 def decodes(model: Any) -> Found:
@@ -168,18 +194,16 @@ def exact_likelihood(model: Any) -> Found:
     """log p(x)."""
 
     def score(x: tf.Tensor) -> dict[str, tf.Tensor]:
-        log_prob = model.log_prob(x)
-        return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
+        return exact_scores(model, model.log_prob(x))
 
     yield "log_prob", Signature(example_spec(model), score)
 
 
 def conditional_likelihood(model: Any) -> Found:
-    """log p(x) given a text."""
+    """log p(x) given a text; or that of what the model scores of x, named by it."""
 
     def score(x: tf.Tensor, prompt: tf.Tensor) -> dict[str, tf.Tensor]:
-        log_prob = model.log_prob_given(x, prompt)
-        return {"log_prob": log_prob, "bits_per_dim": bits_per_dim(model, log_prob)}
+        return exact_scores(model, model.log_prob_given(x, prompt))
 
     yield "log_prob", Signature({**example_spec(model), "prompt": PROMPT}, score)
 
@@ -283,6 +307,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Samples: samples,
     Conditions: conditions,
     Blends: blends,
+    Ranks: ranks,
     Decodes: decodes,
     Restores: restores,
     ExactLikelihood: exact_likelihood,
@@ -380,14 +405,22 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
     """
     path = Path(path)
     functions = trace(model)
-    read = {id(variable) for function in functions.values() for variable in function.variables}
+    read = {id(variable): variable for function in functions.values() for variable in function.variables}
     archive = tf.Module()
-    archive.weights = {
-        name.removeprefix("weights/"): variable.value
-        for name, variable in model.weights_by_name().items()
+    own = {
         # Under a strategy a variable is one for each replica, and a function reads the first.
-        if any(id(each) in read for each in getattr(variable.value, "values", [variable.value]))
+        name: (variable.value, [id(each) for each in getattr(variable.value, "values", [variable.value])])
+        for name, variable in model.weights_by_name().items()
     }
+    archive.weights = {
+        name.removeprefix("weights/"): value
+        for name, (value, copies) in own.items()
+        if read.keys() & {*copies}
+    }
+    known = {each for _, copies in own.values() for each in copies}
+    first_stage = [variable for key, variable in read.items() if key not in known]
+    if first_stage:
+        archive.first_stage = first_stage
     default = next(name for name in DEFAULTS if name in functions)
     parts = model.prior_parts() if isinstance(model, Decodes) else ()
     seen = model.representation_parts() if isinstance(model, Represents) else ()
@@ -396,6 +429,8 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
         for name, each in (("prior", parts), ("encodes", seen))
         if each
     }
+    scored = {"scored": dataclasses.asdict(model.scored)} if model.scored else {}
+    longest = model.longest_prompt if isinstance(model, Conditions) else None
     tokens = (
         {"tokens": {"grid": list(model.token_grid()), "values": model.token_values()}}
         if isinstance(model, Tokenises)
@@ -406,7 +441,9 @@ def export(model: GenerativeModel, path: str | os.PathLike[str], card: Mapping[s
         **card,
         **laws,
         **tokens,
-        "stored_parameters": sum(v.shape.num_elements() for v in archive.weights.values()),
+        **scored,
+        **({"longest_prompt": longest} if longest else {}),
+        "stored_parameters": sum(v.shape.num_elements() for v in [*archive.weights.values(), *first_stage]),
         "signatures": describe(functions),
     }
     with replacing(path) as temporary:
@@ -464,7 +501,7 @@ def saved_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 def warm_up_value(spec: tf.TensorSpec) -> tf.Tensor:
     """One row of fixed content for an input: ones for counts and temperatures, else zeros or empty text."""
     shape = [1, *spec.shape[1:]]
-    ones = spec.name in ("importance_samples", "temperature")
+    ones = spec.name in ("importance_samples", "candidates", "temperature")
     return tf.ones(shape, spec.dtype) if ones else tf.zeros(shape, spec.dtype)
 
 

@@ -112,11 +112,14 @@ class LoadedModel:
         inputs = self.signatures.get("sample_with", {"inputs": {}})["inputs"]
         return tuple(name for name in inputs if name != "seed")
 
-    def iter_samples(self, seeds: Seeds, **conditions: Any) -> Iterator[np.ndarray]:
+    def iter_samples(
+        self, seeds: Seeds, candidates: int | None = None, **conditions: Any
+    ) -> Iterator[np.ndarray]:
         """One example a seed, in order, `CHUNK` at a time: memory does not grow with their number.
 
         Args:
             seeds: integers [N], not negative.
+            candidates: draw so many for each, and keep the one that fits the conditions best.
             **conditions: those of the model, each one value for all rows, or [N]. What is left out of
                 temperature, top_k and prompt changes nothing.
 
@@ -133,7 +136,11 @@ class LoadedModel:
         if unknown := [name for name in conditions if name not in own]:
             takes = f"it takes {', '.join(own)}" if own else "it takes no conditions"
             raise UsageError(f"{self.name} cannot be given a {unknown[0]}: {takes}.")
-        if conditions or "sample" not in self.signatures:
+        if candidates is not None:
+            self.require("sample_best")
+            if candidates < 1:
+                raise UsageError("candidates must be at least 1.")
+        if conditions or candidates is not None or "sample" not in self.signatures:
             self.require("sample_with")
             # Where nothing can be drawn without a prompt, an empty one is no prompt.
             free = [name for name in NEUTRAL if name != "prompt" or "sample" in self.signatures]
@@ -141,7 +148,10 @@ class LoadedModel:
             if missing := [name for name in own if name not in conditions]:
                 raise UsageError(f"{self.name} can draw nothing without a {' and a '.join(missing)}.")
             values = {name: self._condition(name, value, len(seeds)) for name, value in conditions.items()}
-            return self._stream("sample_with", self.modality, {"seed": seeds, **values})
+            if candidates is None:
+                return self._stream("sample_with", self.modality, {"seed": seeds, **values})
+            values["candidates"] = np.full(len(seeds), candidates, np.int32)
+            return self._stream("sample_best", self.modality, {"seed": seeds, **values})
         return self._stream("sample", self.modality, {"seed": seeds})
 
     def sample(self, seeds: Seeds, **conditions: Any) -> np.ndarray:
@@ -287,7 +297,16 @@ class LoadedModel:
         """`exact` or `bound`: what `log_prob` gives; None where the model has no likelihood."""
         if "log_prob" not in self.signatures:
             return None
-        return "exact" if "log_prob" in self.signatures["log_prob"]["outputs"] else "bound"
+        return "bound" if self.suffix == "_bound" else "exact"
+
+    @property
+    def suffix(self) -> str:
+        """What the names of the outputs of `log_prob` end with: `_bound`, or what of an example is scored.
+
+        Nothing where it is the likelihood of the example itself.
+        """
+        outputs = self.signatures["log_prob"]["outputs"]
+        return next(name for name in outputs if name.startswith("log_prob")).removeprefix("log_prob")
 
     def log_prob(
         self,
@@ -305,7 +324,8 @@ class LoadedModel:
             prompts: [N], the text that each example is given by, where the likelihood is conditional.
 
         Returns:
-            `log_prob` nats float32 [N] and `bits_per_dim` [N]; or `log_prob_bound` and `bits_per_dim_bound`.
+            `log_prob` nats float32 [N] and `bits_per_dim` [N]; or `log_prob_bound` and `bits_per_dim_bound`,
+            or `log_prob_tokens` and `bits_per_dim_tokens`: both names end with `suffix`.
 
         Raises:
             UsageError: the model has no likelihood, or the examples do not fit.
@@ -485,20 +505,24 @@ class LoadedModel:
                     )
 
     def _check_prompts(self, prompts: list[str]) -> None:
-        """Refuses prompts with a character or a word that the model does not know."""
-        if lacking := self._lacking(prompts):
+        """Refuses what is not in the model's vocabulary, and more tokens than it reads."""
+        config, longest = self.card.get("config", {}), self.card.get("longest_prompt")
+        known = config.get("vocabulary") or config.get("source_vocabulary") or ()
+        prompts = list(dict.fromkeys(prompts))
+        if config.get("text") == "words":
+            found = split_words(tf.constant(prompts)).to_list()
+            texts, unit = [[word.decode() for word in words] for words in found], "words"
+        else:
+            texts, unit = [list(prompt) for prompt in prompts], "characters"
+        used = {symbol for text in texts for symbol in text}
+        if known and (lacking := sorted(used.difference(known))):
             unknown = ", ".join(map(repr, lacking[:5]))
             raise UsageError(f"{self.name} knows no {unknown}, which the prompt has.")
-
-    def _lacking(self, prompts: list[str]) -> list[str]:
-        """The characters or words of prompts that are not in the model's vocabulary."""
-        config = self.card.get("config", {})
-        known = config.get("vocabulary") or config.get("source_vocabulary") or ()
-        if config.get("text") == "words":
-            used = {word.decode() for word in split_words(tf.constant(prompts)).flat_values.numpy()}
-        else:
-            used = set("".join(prompts))
-        return sorted(used.difference(known)) if known else []
+        for prompt, text in zip(prompts, texts, strict=True):
+            if longest and len(text) > longest:
+                raise UsageError(
+                    f"{self.name} reads at most {longest} {unit} of a prompt, and {prompt!r} has {len(text)}."
+                )
 
     def _fitting(self, name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
         """An input as an array of its spec's dtype."""
@@ -519,6 +543,7 @@ class LoadedModel:
 _VERBS = {
     "log_prob": ("score", "score"),
     "sample_with": ("sample_with", "be conditioned"),
+    "sample_best": ("rank", "choose among candidates"),
     "prior": ("interpolate", "draw codes, which takes a prior"),
     "sample_between": ("blend", "go from one prompt to another"),
     "encode_draw": ("reconstruct", "draw codes"),

@@ -36,6 +36,7 @@ from zoo.base import (
     GenerativeModel,
     Predicts,
     Tokenises,
+    TwoStage,
     configure,
 )
 from zoo.callbacks import (
@@ -57,14 +58,16 @@ from zoo.diagnostics import Diagnostics, samples_to_watch, watches
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation import classification, reconstruction
 from zoo.evaluation.judging import judged
-from zoo.evaluation.likelihood import elbo_summary, log_probs, scorer, summary, text_summary
-from zoo.exporting import export, full_precision, next_version, saved_weights
+from zoo.evaluation.likelihood import elbo_summary, log_probs, scorer, suffix, summary, text_summary
+from zoo.exporting import export, full_precision, next_version, publish, saved_weights
 from zoo.layers.text import survey
 from zoo.machine import machine
+from zoo.plain import plain
 from zoo.reports.run_page import NAME as PAGE
 from zoo.reports.run_page import write_run_page
 from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
+from zoo.stages import SavedTokens
 from zoo.timetable import Timetable
 
 log = logging.getLogger("gmzoo")
@@ -93,6 +96,7 @@ class Plan:
         scheduled: whether a schedule depends on `steps`.
         counting: whether the model counts every example once, instead of descending on batches.
         mismatched: draws captions that do not fit, for a model that learns from them.
+        first_stage: of a model of two stages the first one.
     """
 
     model: str
@@ -110,6 +114,7 @@ class Plan:
     seed: int
     counting: bool
     mismatched: datasets.Mismatched | None
+    first_stage: SavedTokens | None = None
 
     def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
         """The training batches of `steps` steps, all of the phase of the first one."""
@@ -172,8 +177,14 @@ def plan(
     data_dir: str | None = None,
     limit: int | None = None,
     skip_bad: bool = False,
+    runs: str | Path | None = None,
+    first_stage: Path | None = None,
 ) -> Plan:
     """Resolves options over the preset, and the data over both.
+
+    Args:
+        runs: where runs live, among which a first stage is looked for.
+        first_stage: the SavedModel to take for it, whatever `settings` say.
 
     Raises:
         UsageError: something unknown or impossible was asked for.
@@ -207,9 +218,33 @@ def plan(
 
     train = load("train")
     example = _example(model_class, train)
-    reads = any(field.name == "source_vocabulary" for field in dataclasses.fields(config_class))
+    reads = issubclass(model_class, ConditionalLikelihood) or any(
+        field.name == "source_vocabulary" for field in dataclasses.fields(config_class)
+    )
     train.require(example, *(["caption"] if reads else []))
-    config = configure(config_class, _fitted(base["config"], changed, config_class, example, train))
+    values, first = _fitted(base["config"], changed, config_class, example, train), None
+    if issubclass(model_class, TwoStage):
+        first_stage = first_stage or find_first_stage(
+            name,
+            runs_dir(runs),
+            preset=preset,
+            settings=settings,
+            dataset=dataset,
+            image_size=image_size,
+            seed=seed,
+            precision=precision,
+            data_dir=data_dir,
+            limit=limit,
+            skip_bad=skip_bad,
+        )
+        if first_stage is None:
+            raise UsageError(
+                f"{name} stands on a trained {model_class.first_stage}, and {runs_dir(runs)} has none with "
+                f"its settings: `gmzoo train {name}` trains it first."
+            )
+        first = SavedTokens(first_stage)
+        values = _stand_on(values, changed, model_class.first_stage, first)
+    config = configure(config_class, values)
     if kept := getattr(config, "labels", 0):
         train = datasets.keep_labels(train, kept)
     candidates = int(getattr(config, "wrong_candidates", 0))
@@ -261,6 +296,7 @@ def plan(
             "precision": precision or base["precision"],
             "jit": base["jit"] if jit is None else jit,
             "init_from": None if init_from is None else str(init_from),
+            **({"first_stage": {"model": first.name, "hash": first.weights_hash}} if first else {}),
         },
         config=config,
         train=train,
@@ -274,6 +310,7 @@ def plan(
         seed=seed,
         counting=counting,
         mismatched=datasets.Mismatched(train, candidates, seed) if candidates else None,
+        first_stage=first,
     )
 
 
@@ -369,6 +406,79 @@ def _fitted(
     return values | decided
 
 
+#: The options that a first stage is trained with as the second one is.
+OF_BOTH_STAGES = ("dataset", "image_size", "seed", "precision", "data_dir", "limit", "skip_bad")
+
+
+def first_stage_options(name: str, **options: Any) -> dict[str, Any] | None:
+    """What trains the first stage of a model: its `name`, and options of `plan`.
+
+    Args:
+        name: of the model.
+        **options: of its training; those of both stages are taken.
+
+    Returns:
+        None where the model has no first stage, or a trained one is named.
+    """
+    model_class = registry.model_class(name)
+    key = model_class.first_stage if issubclass(model_class, TwoStage) else None
+    if key is None or key in (options.get("settings") or {}):
+        return None
+    _, base = registry.preset(name, options.get("preset"))
+    first, _, preset = base["config"][key].partition(":")
+    own = {"dataset": base["dataset"], "image_size": base.get("image_size")}
+    given = {key: options[key] for key in OF_BOTH_STAGES if options.get(key) is not None}
+    return {"name": first, "preset": preset, **own, **given}
+
+
+def find_first_stage(name: str, runs: Path, **options: Any) -> Path | None:
+    """The SavedModel of the first stage that is named, or of a finished run with the settings of its preset.
+
+    Args:
+        name: of the model.
+        runs: where runs live.
+        **options: of the training of the model.
+
+    Returns:
+        None where there is none yet, or the model has no first stage.
+
+    Raises:
+        UsageError: a first stage is named, and not there.
+    """
+    model_class = registry.model_class(name)
+    if not issubclass(model_class, TwoStage):
+        return None
+    wanted = first_stage_options(name, **options)
+    if wanted is None:
+        found = registry.resolve(str(options["settings"][model_class.first_stage]), runs)
+        return export_unfinished(Run(found.path)) if found.unfinished else found.path
+    resolved = plan(**wanted)
+    for run in all_runs(runs, wanted["name"]):
+        if run.status == "finished" and run.saved_model and not differences(resolved, run):
+            return run.saved_model
+    return None
+
+
+def _stand_on(
+    values: Mapping[str, Any], changed: Mapping[str, Any], option: str, first: SavedTokens
+) -> dict[str, Any]:
+    """The options of a model with those that its first stage decides; `option` is what names that.
+
+    Raises:
+        UsageError: an option was changed to something that the first stage is not, or its images are others.
+    """
+    decided = {"grid": [*first.token_grid()], "codebook": first.token_values()}
+    for key, value in decided.items():
+        if key in changed and plain(changed[key]) != value:
+            raise UsageError(f"{key}={changed[key]!r}: {first.path} decides it, and has {value}.")
+    if list(values["image_shape"]) != list(first.image_shape):
+        theirs, ours = ("x".join(map(str, each)) for each in (first.image_shape, values["image_shape"]))
+        raise UsageError(
+            f"{first.path} makes tokens of images of {theirs}, and these are {ours}: use --image-size."
+        )
+    return {**values, **decided, option: first.name}
+
+
 def train(
     name: str,
     *,
@@ -402,7 +512,15 @@ def train(
     """
     progress = progress or Quiet()
     devices = make_strategy(strategy)
-    resolved = plan(name, **options)
+    wanted = first_stage_options(name, **options)
+    if wanted and not (first_stage := find_first_stage(name, runs_dir(runs), **options)):
+        first = wanted["name"]
+        log.info("%s stands on a %s: training it first (--set %s=M takes a trained one)", name, first, first)
+        run = train(**wanted, strategy=strategy, dry_run=dry_run, progress=progress, runs=runs)
+        if run is None:
+            return None
+        first_stage = run.saved_model
+    resolved = plan(name, runs=runs, first_stage=first_stage if wanted else None, **options)
     replicas = devices.num_replicas_in_sync
     for stretch in resolved.timetable.stretches:
         if stretch.batch_size % replicas:
@@ -468,6 +586,8 @@ def _train(
         machine=machine(),
         started=run.record["started"] if exists else _now(),
     )
+    if plan.first_stage is not None and not (kept := _kept_first_stage(run, plan.model)).exists():
+        publish(plan.first_stage.path, kept.parent)
     try:
         _fit(plan, run, model, state, progress)
         metrics = _finish(plan, run, model, state)
@@ -481,6 +601,11 @@ def _train(
     return run
 
 
+def _kept_first_stage(run: Run, name: str) -> Path:
+    """Where a run of a model of two stages keeps the SavedModel of the first."""
+    return run.path / registry.model_class(name).first_stage / "1"  # type: ignore[attr-defined]
+
+
 def build(plan: Plan) -> GenerativeModel:
     """The model of a plan, compiled, with fresh weights that are a function of the seed."""
     before = random.getstate()
@@ -489,6 +614,8 @@ def build(plan: Plan) -> GenerativeModel:
         model = registry.model_class(plan.model)(plan.config)
     finally:
         random.setstate(before)
+    if plan.first_stage is not None:
+        model.stand_on(plan.first_stage, plan.first_stage.weights_hash)
     half = plan.settings["precision"] == "mixed_float16"
     made = {
         turn: make_optimizer(turn, values, plan.steps) for turn, values in plan.settings["optimizers"].items()
@@ -615,7 +742,7 @@ def measure(model: GenerativeModel, data: datasets.Data) -> dict[str, Any]:
                 never, len(scores), advice,
             )  # fmt: skip
         kind = "bound" if data.info.dequantised else "exact"
-        found = summary(scores, model, data, "log_prob", kind)
+        found = summary(scores, model, data, f"log_prob{suffix(model)}", kind)
         if isinstance(model, Predicts) and model.vocabulary:
             return {**text_summary(model, data, size), **found}
         return found
@@ -644,6 +771,7 @@ def export_unfinished(run: Run) -> Path:
     path = run.path / "unfinished" / str(meta["step"])
     if not path.exists():
         chosen = record["dataset"]
+        two_stage = issubclass(registry.model_class(record["model"]), TwoStage)
         resolved = plan(
             record["model"],
             preset=record["preset"],
@@ -658,6 +786,7 @@ def export_unfinished(run: Run) -> Path:
             settings=_settings_of(record),
             data_dir=record["data_dir"],
             skip_bad=record["skip_bad"],
+            first_stage=_kept_first_stage(run, record["model"]) if two_stage else None,
         )
         with policy(record["precision"]):
             model = build(resolved)
@@ -720,7 +849,11 @@ def card(
         "steps": plan.steps,
         "step": int(np.asarray(model.step)),  # of these weights
         "unfinished": unfinished,
-        **{key: plan.settings[key] for key in ("optimizers", "averages", "precision", "init_from")},
+        **{
+            key: plan.settings[key]
+            for key in ("optimizers", "averages", "precision", "init_from", "first_stage")
+            if key in plan.settings
+        },
         "command": run.record["command"],
         "versions": run.record["versions"],
         "levels": model.levels,  # of the scored values

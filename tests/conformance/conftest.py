@@ -29,11 +29,13 @@ class Subject:
         name: of the model.
         preset: of the run.
         run: its finished run.
+        runs: where those of all models live.
     """
 
     name: str
     preset: str
     run: object
+    runs: Path
 
     @property
     def saved(self) -> Path:
@@ -43,7 +45,7 @@ class Subject:
     def plan(self):
         from zoo import training
 
-        return training.plan(self.name, preset=self.preset)
+        return training.plan(self.name, preset=self.preset, runs=self.runs)
 
     @functools.cached_property
     def loaded(self):
@@ -101,7 +103,7 @@ class Subject:
             if "prior" in self.loaded.signatures:
                 return self.loaded.prior(SEEDS)
             return self.loaded.encode(self._input("encode", self.loaded.takes, {}))
-        if name == "importance_samples":
+        if name in ("importance_samples", "candidates"):
             return np.array([1, 3, 11, 2], np.int32)
         if name == "label":
             return np.arange(ROWS, dtype=np.int32)
@@ -139,9 +141,12 @@ def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
     def find(name: str, preset: str) -> Subject:
         from zoo import training
 
+        if first := training.first_stage_options(name, preset=preset):
+            find(first["name"], first["preset"])  # the same run, where the data is the same
         path = folder / f"{name}-{preset}"
         with lock(path):
-            return Subject(name, preset, training.train(name, preset=preset, run_dir=path))
+            run = training.train(name, preset=preset, run_dir=path, runs=folder)
+        return Subject(name, preset, run, folder)
 
     return find
 

@@ -139,7 +139,10 @@ def test_bits_per_dim_are_the_nats_in_other_units(subject):
     if "log_prob" not in subject.loaded.signatures:
         return
     outputs = subject.loaded.run("log_prob", **subject.requests["log_prob"])
-    suffix = "" if registry.card(subject.name)["likelihood"] == "exact" else "_bound"
+    suffix = subject.loaded.suffix
+    kind = registry.card(subject.name)["likelihood"]
+    scored = f"_{subject.model.scored.what}" if subject.model.scored else ""
+    assert suffix == {"exact": scored, "bound": "_bound"}[kind]
     nats = outputs[f"log_prob{suffix}"]
     assert np.isfinite(nats).all()
     bits = -nats / (subject.model.dimensions * np.log(2.0))

@@ -90,7 +90,7 @@ class StopAt:
 
 def test_a_run_that_was_stopped_and_resumed_ends_with_the_same_bits(subject, tmp_path, monkeypatch):
     monkeypatch.setattr(training, "_finish", lambda *_: {})  # what follows the last step is not resumed
-    options = {"preset": subject.preset, "run_dir": tmp_path / "run"}
+    options = {"preset": subject.preset, "run_dir": tmp_path / "run", "runs": subject.runs}
     with pytest.raises(Stopped) as stopped:
         training.train(subject.name, progress=StopAt(2), **options)
     assert stopped.value.step == 2

@@ -61,6 +61,22 @@ def test_attention_is_equation_1(queries, keys, masked, causal):
     np.testing.assert_allclose(found, by_hand(query, key, value, allowed), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize(("queries", "keys"), [(4, 6), (2 * BLOCK + 50, 2 * BLOCK + 60)])
+def test_a_pattern_says_which_keys_a_query_sees(queries, keys, masked):
+    query, key, value = drawn(2, 2, queries, 4), drawn(2, 2, keys, 4, seed=1), drawn(2, 2, keys, 3, seed=2)
+    places = np.arange(keys)[None, :] - np.arange(queries)[:, None] - (keys - queries)  # 0: its own
+    pattern = (places % 3 == 0) & (places <= 3)
+    visible = np.random.default_rng(3).random((2, keys)) < 0.6
+    for causal in (False, True):
+        allowed = np.broadcast_to(pattern & (places <= 0) if causal else pattern, (2, queries, keys))
+        if masked:
+            allowed = allowed & visible[:, None, :]
+        seen = tf.constant(visible) if masked else None
+        found = attend(query, key, value, causal=causal, visible=seen, pattern=tf.constant(pattern))
+        np.testing.assert_allclose(found, by_hand(query, key, value, allowed), rtol=1e-4, atol=1e-5)
+
+
 def test_rows_sum_to_one_and_are_zero_where_they_must_be():
     query, key = drawn(2, HEADS, 6, 4), drawn(2, HEADS, 6, 4, seed=1)
     for causal in (False, True):

@@ -10,8 +10,10 @@ from zoo.layers.text import (
     UNKNOWN,
     decode_text,
     decode_words,
+    encode,
     encode_text,
     encode_words,
+    fitted,
     survey,
 )
 
@@ -19,28 +21,28 @@ from zoo.layers.text import (
 VOCABULARY = ("z", "a", "\n", "é", "𝄞", " ")
 
 
-def encode(*texts: str) -> np.ndarray:
+def encoded(*texts: str) -> np.ndarray:
     graph = tf.function(lambda text: encode_text(text, VOCABULARY), autograph=False)
     return graph(tf.constant([*texts])).numpy()
 
 
 def test_each_character_becomes_its_place_in_the_vocabulary():
     text = "z a\né𝄞"
-    np.testing.assert_array_equal(encode(text), [[VOCABULARY.index(each) for each in text]])
+    np.testing.assert_array_equal(encoded(text), [[VOCABULARY.index(each) for each in text]])
 
 
 def test_shorter_rows_end_with_nothing():
-    np.testing.assert_array_equal(encode("az", "", "a"), [[1, 0], [NOTHING, NOTHING], [1, NOTHING]])
-    assert encode("", "").shape == (2, 0)
+    np.testing.assert_array_equal(encoded("az", "", "a"), [[1, 0], [NOTHING, NOTHING], [1, NOTHING]])
+    assert encoded("", "").shape == (2, 0)
 
 
 def test_characters_without_a_token_are_left_out():
-    np.testing.assert_array_equal(encode("\x00axéb~\U0010ffff"), [[1, 3]])
+    np.testing.assert_array_equal(encoded("\x00axéb~\U0010ffff"), [[1, 3]])
 
 
 def test_text_comes_back():
     texts = ["z a\né𝄞", "", "zz", "é"]
-    found = decode_text(encode(*texts), VOCABULARY)
+    found = decode_text(encoded(*texts), VOCABULARY)
     assert [text.decode() for text in found.numpy()] == texts
 
 
@@ -66,3 +68,11 @@ def test_a_large_vocabulary_keeps_its_words_apart():
     vocabulary = (UNKNOWN, *(f"w{number}" for number in range(8000)))
     texts = tf.constant([" ".join(vocabulary[start : start + 100]) for start in range(1, 8001, 100)])
     np.testing.assert_array_equal(encode_words(texts, vocabulary), np.arange(1, 8001).reshape(-1, 100))
+
+
+def test_tokens_fit_a_length():
+    tokens = encode(tf.constant(["a é", "", "z"]), VOCABULARY, "characters")
+    np.testing.assert_array_equal(fitted(tokens, 2), [[1, 5], [NOTHING] * 2, [0, NOTHING]])
+    longer = fitted(encode(tf.constant(["a dog", "dog"]), (UNKNOWN, "dog"), "words"), 4)
+    np.testing.assert_array_equal(longer, [[0, 1, NOTHING, NOTHING], [1, NOTHING, NOTHING, NOTHING]])
+    assert longer.shape == (2, 4)

@@ -179,11 +179,13 @@ def _scored(model: LoadedModel) -> tuple[object, ...]:
     model.require("log_prob")
     shape = model.signatures["log_prob"]["inputs"][model.takes]["shape"][1:]
     config, dataset = model.card.get("config", {}), model.card.get("dataset", {})
-    texts = (config.get("vocabulary"), model.given_text)
+    texts = (config.get("vocabulary"), model.given_text, model.card.get("scored"))
     return (model.takes, shape, model.card.get("levels"), dataset.get("dequantised") or [], texts)
 
 
 def _described(model: LoadedModel) -> str:
     takes, shape, levels, *_ = _scored(model)
+    if scored := model.card.get("scored"):
+        return "{count} {what} of {values} that {by} makes of an image".format(**scored)
     size = " x ".join("any" if each is None else str(each) for each in shape)  # type: ignore[attr-defined]
     return f"{'images' if takes == 'image' else takes} of {size}{f' in {levels} levels' if levels else ''}"

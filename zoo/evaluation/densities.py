@@ -29,9 +29,9 @@ CHOOSING = 1000
 
 
 def exact(subject: Subject) -> Metrics:
-    """log p(x), or of dequantised data the bound that it is."""
+    """log p(x), or of dequantised data the bound that it is; or that of what the model scores of x."""
     kind = "bound" if subject.data.info.dequantised else "exact"
-    return _mean_score(subject, "log_prob", subject.data, 1, kind)
+    return _mean_score(subject, f"log_prob{subject.model.suffix}", subject.data, 1, kind)
 
 
 def bound(subject: Subject, name: str, draws: int) -> Metrics:
@@ -42,7 +42,7 @@ def bound(subject: Subject, name: str, draws: int) -> Metrics:
 
 def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, **more: Any) -> Metrics:
     """Mean nats, and bits per dimension, of the examples."""
-    model, suffix = subject.model, "" if subject.model.kind == "exact" else "_bound"
+    model, suffix = subject.model, subject.model.suffix
 
     def pieces() -> Iterator[np.ndarray]:
         start = subject.options.seed
@@ -54,7 +54,13 @@ def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, 
             yield np.stack([found[f"{each}{suffix}"] for each in ("log_prob", "bits_per_dim")], -1)
 
     nats, bits = np.concatenate([*subject.options.follow(pieces(), len(data), f"scoring ({name})")]).T
-    event = of_event(model.card.get("config", {}), subject.scored, model.card.get("levels"), model.given_text)
+    event = of_event(
+        model.card.get("config", {}),
+        subject.scored,
+        model.card.get("levels"),
+        model.given_text,
+        model.card.get("scored"),
+    )
     receipt = {**subject.receipt, **event, **more}
     if never := int(np.isneginf(nats).sum()):
         receipt["warning"] = f"{never} examples have probability 0: the mean is minus infinity"

@@ -119,7 +119,16 @@ ORACLE = f"{IMAGES}, and an extractor that knows the classes of the data"
 #: In the order in which they are shown.
 MEASURES: dict[str, Measure] = {
     "log_prob": Measure(
-        _of("log_prob"), "an exact likelihood", lambda s: s.model.kind == "exact", densities.exact
+        _of("log_prob"),
+        "an exact likelihood",
+        lambda s: s.model.kind == "exact" and not s.model.suffix,
+        densities.exact,
+    ),
+    "log_prob_tokens": Measure(
+        _of("log_prob_tokens"),
+        "an exact likelihood of the tokens of an image",
+        lambda s: s.model.kind == "exact" and s.model.suffix == "_tokens",
+        densities.exact,
     ),
     "characters": Measure(
         ("nats_per_character", "bits_per_character"),

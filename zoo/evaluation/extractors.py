@@ -21,7 +21,6 @@ from __future__ import annotations
 import abc
 import dataclasses
 import functools
-import hashlib
 import json
 import logging
 import math
@@ -38,15 +37,15 @@ from zoo.data import Info
 from zoo.data.convert import LUMA
 from zoo.data.network import reachable
 from zoo.errors import UsageError, ZooError
+from zoo.files import file_hash
 from zoo.runs import all_runs, runs_dir
 from zoo.sampling import LoadedModel, load
+from zoo.stages import WEIGHTS_FILE
 
 log = logging.getLogger("gmzoo")
 
 #: The model whose features are used, and the name that asks for Keras' network instead.
 OWN, INCEPTION = "vit", "inception"
-#: The file of a SavedModel that holds its weights.
-WEIGHTS = "variables/variables.data-00000-of-00001"
 INCEPTION_FILE = "inception_v3_weights_tf_dim_ordering_tf_kernels.h5"
 INCEPTION_URL = f"https://storage.googleapis.com/tensorflow/keras-applications/inception_v3/{INCEPTION_FILE}"
 INCEPTION_SIZE = 299
@@ -143,7 +142,7 @@ class SavedModelExtractor(Extractor):
         self.model = model
         trained_on = model.card.get("dataset", {}).get("spec")
         self.name = f"{model.name} trained on {trained_on}" if trained_on else model.name
-        self.weights_hash = _hash(model.path / WEIGHTS)
+        self.weights_hash = file_hash(model.path / WEIGHTS_FILE)
         height, width, channels = model.signatures["encode"]["inputs"]["image"]["shape"][1:]
         self.image_shape = (height, width, channels)
         self.size = model.signatures["encode"]["outputs"]["code"]["shape"][-1]
@@ -179,7 +178,7 @@ class Inception(Extractor):
         import keras
 
         path = inception_weights()
-        self.weights_hash = _hash(path)
+        self.weights_hash = file_hash(path)
         whole = keras.applications.InceptionV3(weights=None)
         try:
             whole.load_weights(str(path))
@@ -286,9 +285,9 @@ def again(path: Path, weights_hash: str) -> SavedModelExtractor:
     Raises:
         ZooError: it is gone, or has other weights now.
     """
-    if not (path / WEIGHTS).is_file():
+    if not (path / WEIGHTS_FILE).is_file():
         raise ZooError(f"{path}, whose features were used until now, is gone.")
-    if _hash(path / WEIGHTS) != weights_hash:
+    if file_hash(path / WEIGHTS_FILE) != weights_hash:
         raise ZooError(f"{path}, whose features were used until now, has other weights.")
     return _opened(path)
 
@@ -336,8 +335,3 @@ def _own(runs: str | os.PathLike[str] | None) -> Iterator[tuple[Path, dict[str, 
 def _far(a: Sequence[int], b: Sequence[int]) -> float:
     """How unlike two image shapes are: in the logarithm of the size, other colours as a factor of 2."""
     return abs(math.log((a[0] * a[1]) / (b[0] * b[1]))) + (a[2] != b[2]) * math.log(2.0)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()[:16]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable
 from typing import Any
@@ -46,7 +47,12 @@ def scorer(model: GenerativeModel, importance_samples: int | None = None) -> Sco
 def loss_name(model: GenerativeModel) -> str:
     """What a model with a likelihood or a bound on it minimises, in nats an example."""
     exact = isinstance(model, ExactLikelihood | ConditionalLikelihood)
-    return "nll" if exact else "negative_elbo"
+    return f"nll{suffix(model)}" if exact else "negative_elbo"
+
+
+def suffix(model: GenerativeModel) -> str:
+    """What stands behind the names of figures of an exact likelihood: what of an example it is of."""
+    return f"_{model.scored.what}" if model.scored else ""
 
 
 def validation_losses(score: Score, model: GenerativeModel, data: Data, batch_size: int) -> dict[str, float]:
@@ -108,10 +114,11 @@ def elbo_summary(terms: np.ndarray, model: GenerativeModel, data: Data) -> Metri
 def receipt(model: GenerativeModel, data: Data) -> dict[str, Any]:
     """What a measure was made of."""
     given_text = isinstance(model, ConditionalLikelihood)
+    scored = dataclasses.asdict(model.scored) if model.scored else None
     return {
         **of_data(data, model.modality),
         "seed": model.run_seed,
-        **of_event(vars(model.config), model.modality, model.levels, given_text),
+        **of_event(vars(model.config), model.modality, model.levels, given_text, scored),
     }
 
 

@@ -31,7 +31,13 @@ def of_data(data: Data, field: str) -> dict[str, Any]:
     }
 
 
-def of_event(config: Mapping[str, Any], field: str, levels: int | None, given_text: bool) -> dict[str, Any]:
+def of_event(
+    config: Mapping[str, Any],
+    field: str,
+    levels: int | None,
+    given_text: bool,
+    scored: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
     """What has a probability: values of so many levels, or symbols of so many, perhaps given a text.
 
     Args:
@@ -39,10 +45,12 @@ def of_event(config: Mapping[str, Any], field: str, levels: int | None, given_te
         field: what of an example it takes.
         levels: of a scored value; None where nothing is quantised.
         given_text: whether the likelihood is one given the example's caption.
+        scored: the fields of `zoo.base.Scored`, where it is not of the example itself.
     """
     symbols = config.get(SYMBOLS.get(field, ""))
     return {
         "levels": levels,
         **({"vocabulary": len(symbols)} if symbols else {}),
         **({"given": "caption"} if given_text else {}),
+        **({"scored": "{count} {what} of {values}, by {by}".format(**scored)} if scored else {}),
     }

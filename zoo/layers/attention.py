@@ -26,7 +26,12 @@ BLOCK = 112
 
 
 def attention_weights(
-    query: tf.Tensor, key: tf.Tensor, *, causal: bool = False, visible: tf.Tensor | None = None
+    query: tf.Tensor,
+    key: tf.Tensor,
+    *,
+    causal: bool = False,
+    visible: tf.Tensor | None = None,
+    pattern: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """How much each query takes of each value.
 
@@ -35,6 +40,7 @@ def attention_weights(
         key: [B, h, S, s].
         causal: the queries stand at the last T of the S places, and see no place after their own.
         visible: bool [B, S], the keys that may be seen; None: all.
+        pattern: bool [T, S], which keys each query may see, at least one of them; None: all.
 
     Returns:
         [B, h, T, S]; rows sum to 1, except that they are 0 where a query may see nothing.
@@ -44,6 +50,8 @@ def attention_weights(
     if causal and query.shape[-2] != 1:
         queries, keys = tf.unstack(tf.shape(scores)[-2:])
         allowed = tf.linalg.band_part(tf.ones((queries, keys), tf.bool), -1, keys - queries)
+    if pattern is not None:
+        allowed = pattern if allowed is None else tf.logical_and(pattern, allowed)
     if visible is not None:
         seen = visible[:, None, None, :]
         allowed = seen if allowed is None else tf.logical_and(seen, allowed)
@@ -52,7 +60,7 @@ def attention_weights(
     # A large number, not infinity: a row of which nothing is allowed would be 0 / 0.
     never = scores.dtype.min / 2
     weights = tf.nn.softmax(scores + tf.where(allowed, tf.zeros((), scores.dtype), never))
-    if visible is None:  # then a query sees at least its own place
+    if visible is None:  # then a query sees at least one place
         return weights
     return tf.where(allowed, weights, tf.zeros((), weights.dtype))
 
@@ -64,6 +72,7 @@ def attend(
     *,
     causal: bool = False,
     visible: tf.Tensor | None = None,
+    pattern: tf.Tensor | None = None,
 ) -> tf.Tensor:
     """Attention, equation 1; the arguments are those of `attention_weights`.
 
@@ -76,14 +85,16 @@ def attend(
     queries, keys = query.shape[-2], key.shape[-2]
     blocks = round(queries / BLOCK) if causal and queries and keys else 1
     if blocks <= 1:
-        return tf.matmul(attention_weights(query, key, causal=causal, visible=visible), value)
+        weights = attention_weights(query, key, causal=causal, visible=visible, pattern=pattern)
+        return tf.matmul(weights, value)
     parts = []
     for index in range(blocks):
         start, stop = index * queries // blocks, (index + 1) * queries // blocks
         end = stop + keys - queries  # the keys that the block's last query sees
         seen = None if visible is None else visible[:, :end]
+        shape = None if pattern is None else pattern[start:stop, :end]
         part = query[:, :, start:stop]
-        weights = attention_weights(part, key[:, :, :end], causal=True, visible=seen)
+        weights = attention_weights(part, key[:, :, :end], causal=True, visible=seen, pattern=shape)
         parts.append(tf.matmul(weights, value[:, :, :end]))
     return tf.concat(parts, 2)
 
@@ -122,6 +133,7 @@ class Attention(keras.layers.Layer):
         *,
         causal: bool = False,
         visible: tf.Tensor | None = None,
+        pattern: tf.Tensor | None = None,
     ) -> tuple[tf.Tensor, Memory]:
         """What each position takes from those that it sees.
 
@@ -130,6 +142,7 @@ class Attention(keras.layers.Layer):
             memory: of the positions before x, if any; across sequences what `remember` returned.
             causal: a position sees itself and those before it.
             visible: bool [B, S], which of all positions may be seen; None: all.
+            pattern: bool [T, S], which of them each position of x may see; None: all.
 
         Returns:
             [B, T, d], and the memory with that of x behind it: calling with one position after another, each
@@ -143,7 +156,7 @@ class Attention(keras.layers.Layer):
             query, key, value = self.split(self.joint(x), 3)
             if memory is not None:
                 key, value = tf.concat([memory[0], key], 2), tf.concat([memory[1], value], 2)
-        taken = attend(query, key, value, causal=causal, visible=visible)  # [B, h, T, s]
+        taken = attend(query, key, value, causal=causal, visible=visible, pattern=pattern)  # [B, h, T, s]
         joined = tf.reshape(tf.transpose(taken, (0, 2, 1, 3)), tf.shape(x))
         return self.output_map(tf.ensure_shape(joined, x.shape)), (key, value)
 

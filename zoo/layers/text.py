@@ -43,6 +43,17 @@ def encode_text(text: tf.Tensor, vocabulary: Sequence[str]) -> tf.Tensor:
     return tf.ragged.boolean_mask(tokens, found.with_flat_values(known)).to_tensor(NOTHING)
 
 
+def encode(text: tf.Tensor, vocabulary: Sequence[str], unit: Unit) -> tf.Tensor:
+    """The tokens of texts, as `encode_words` or `encode_text` has them."""
+    return (encode_words if unit == "words" else encode_text)(text, vocabulary)
+
+
+def fitted(tokens: tf.Tensor, length: int) -> tf.Tensor:
+    """Tokens int32 [B, T] -> [B, length]: cut, or filled up with `NOTHING`."""
+    padded = tf.pad(tokens[:, :length], [[0, 0], [0, length]], constant_values=NOTHING)
+    return tf.ensure_shape(padded[:, :length], (None, length))
+
+
 def behind_prompts(
     prompt: tf.Tensor, vocabulary: Sequence[str], uniform: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

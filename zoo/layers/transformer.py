@@ -112,6 +112,7 @@ class Block(keras.layers.Layer):
         *,
         causal: bool = False,
         visible: tf.Tensor | None = None,
+        pattern: tf.Tensor | None = None,
         source_visible: tf.Tensor | None = None,
         noise: Noise | None = None,
     ) -> tuple[tf.Tensor, Memory]:
@@ -122,6 +123,7 @@ class Block(keras.layers.Layer):
             source: what `cross_attention.remember` read of the other sequence.
             causal: a position sees itself and those before it.
             visible: bool [B, S], which positions may be seen; None: all.
+            pattern: bool [T, S], which of them each position of x may see; None: all.
             source_visible: the same of the other sequence.
             noise: of a training step; None: no dropout.
 
@@ -131,7 +133,7 @@ class Block(keras.layers.Layer):
         grown: list[Memory] = []
 
         def attend(y: tf.Tensor) -> tf.Tensor:
-            taken, after = self.attention(y, memory, causal=causal, visible=visible)
+            taken, after = self.attention(y, memory, causal=causal, visible=visible, pattern=pattern)
             grown.append(after)
             return taken
 

@@ -59,11 +59,11 @@ PRESETS = {
             "width": 8,
             "first": 8,
             "codebook": 6,
-            "levels": 17,
             "temperature": {"start": 1.0, "end": 0.5, "steps": 3, "shape": "cosine"},
             "beta": {"start": 0.0, "end": 1.0, "steps": 2},
         },
-        "dataset": "digits",
+        "dataset": "shapes",
+        "image_size": 8,
         "batch_size": 16,
         "steps": 4,
         "optimizers": {"elbo": {"name": "adam", "learning_rate": 1e-3}},
@@ -353,6 +353,9 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
 
     def encode(self, x: tf.Tensor) -> tfp.distributions.Distribution:
         return diagonal(categorical(self.logits(quantise(x, self.pixels.levels))))
+
+    def tokenise(self, x: tf.Tensor) -> tf.Tensor:
+        return self.encode(x).mode()
 
     def decode(self, code: tf.Tensor) -> tf.Tensor:
         return tf.reshape(self.pixels.mean(self.outputs(self.one_hot(code))), (-1, *self.config.image_shape))

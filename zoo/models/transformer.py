@@ -31,7 +31,7 @@ from zoo.errors import UsageError
 from zoo.layers.attention import Memory
 from zoo.layers.decoding import in_turn
 from zoo.layers.dropout import dropout
-from zoo.layers.text import NOTHING, Unit, decode_text, decode_words, encode_text, encode_words
+from zoo.layers.text import NOTHING, Unit, decode_text, decode_words, encode, fitted
 from zoo.layers.tokens import Tokens
 from zoo.layers.transformer import Block, sinusoids
 from zoo.noise import Noise
@@ -213,15 +213,7 @@ class Transformer(GenerativeModel, Conditions, ConditionalLikelihood):
 
     def read(self, text: tf.Tensor, vocabulary: tuple[str, ...]) -> tf.Tensor:
         """Texts, string [B] -> tokens int32 [B, S], `NOTHING` behind the end of the shorter ones."""
-        encode = encode_words if self.config.text == "words" else encode_text
-        return encode(text, vocabulary)
-
-    def fitted(self, tokens: tf.Tensor, length: int) -> tf.Tensor:
-        """Tokens [B, S] -> [B, length]: in training all shapes are known, so that no mask of dropout depends
-        on how long the other texts of a batch are.
-        """
-        padded = tf.pad(tokens[:, :length], [[0, 0], [0, length]], constant_values=NOTHING)
-        return tf.ensure_shape(padded[:, :length], (None, length))
+        return encode(text, vocabulary, self.config.text)
 
     def sequence(self, x: tf.Tensor) -> tf.Tensor:
         """Targets as values int32 [B, T]; a text ends with K, and `NOTHING` stands behind."""
@@ -253,7 +245,7 @@ class Transformer(GenerativeModel, Conditions, ConditionalLikelihood):
         """
         tokens = self.read(source, self.config.source_vocabulary)
         if noise is not None:
-            tokens = self.fitted(tokens, self.config.source_length)
+            tokens = fitted(tokens, self.config.source_length)  # no mask depends on how long others are
         visible = tokens != NOTHING
         x = self.embed(self.source_embedding, tokens, tf.range(tf.shape(tokens)[1]), noise)
         for block in self.encoder:
@@ -292,7 +284,7 @@ class Transformer(GenerativeModel, Conditions, ConditionalLikelihood):
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         values = self.sequence(batch[self.modality])
         if not self.tokens:
-            values = self.fitted(values, self.config.target_length + 1)
+            values = fitted(values, self.config.target_length + 1)
         log_p = tf.nn.log_softmax(self.predict_all(values, batch["caption"], noise))
         own = self.weighted(tf.gather(log_p, tf.maximum(values, 0), batch_dims=2), values)
         any_value = self.weighted(tf.reduce_mean(log_p, -1), values)

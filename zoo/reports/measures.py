@@ -1,9 +1,9 @@
 """Measures of several models in tables that compare only what can be compared.
 
 Two likelihoods stand in one table if both are exact or both are bounds, of the same data, split, number of
-examples, shape and levels, and of texts over as many symbols, given the same. Two other measures stand in one
-row if all of their receipts agree but for the seed and for what was found. A bound is below the likelihood by
-an amount that nobody knows: bounds are never ranked.
+examples, shape and levels, or tokens of the same make, and of texts over as many symbols, given the same. Two
+other measures stand in one row if all of their receipts agree but for the seed and for what was found. A
+bound is below the likelihood by an amount that nobody knows: bounds are never ranked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Metrics = Mapping[str, Mapping[str, Any]]
 #: What the examples of two measures that are compared have in common.
 EXAMPLES = ("dataset", "split", "fingerprint", "shape", "levels")
 #: What two likelihoods have in common, too.
-EVENT = (*EXAMPLES, "n", "vocabulary", "given", "least_context")
+EVENT = (*EXAMPLES, "n", "vocabulary", "given", "scored", "least_context")
 #: What a reader is told beside the figures.
 TOLD = ("warning", "caveat")
 #: What says nothing of how a figure was made: which draws it is of, who measured it, and what was found.
@@ -119,6 +119,8 @@ def label(name: str) -> str:
         return f"bound, {match[1]} draws"
     if stem == "log_prob":
         return "log p(x)"
+    if stem == "log_prob_tokens":
+        return "log p(tokens)"
     return re.sub(r"\b(elbo|fid|kid|kl)\b", lambda match: match[0].upper(), stem.replace("_", " "))
 
 
@@ -199,7 +201,9 @@ def about(receipt: Mapping[str, Any]) -> str:
         parts.append(f"{receipt['split']} split")
     if receipt.get("n"):
         parts.append(f"{receipt['n']:,} examples")
-    if receipt.get("shape"):
+    if receipt.get("scored"):
+        parts.append(str(receipt["scored"]))
+    elif receipt.get("shape"):
         parts.append(f"{'x'.join(map(str, receipt['shape']))} values")
     if receipt.get("levels"):
         parts.append(f"{receipt['levels']} levels")
