@@ -109,8 +109,11 @@ class Subject:
             return np.ones(ROWS, np.float32)
         if name == "prompt":
             return np.array(["a red circle", "a", "", "red"], object)
-        if name == "known":
-            return np.random.default_rng(0).random([ROWS, *spec["shape"][1:]]) < 0.5
+        random = np.random.default_rng(0).random([ROWS, *spec["shape"][1:]])
+        if name in ("known", "given"):
+            return random < 0.5
+        if name == "patches":
+            return random.astype(np.float32)
         return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])
 
 

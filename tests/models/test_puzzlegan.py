@@ -10,6 +10,7 @@ import pytest
 import tensorflow as tf
 
 from zoo.annealing import Ramp
+from zoo.callbacks import Painter, State
 from zoo.errors import UsageError
 from zoo.layers.objectness import OVERLAP, key_squares, overlap
 from zoo.models import puzzlegan
@@ -116,13 +117,14 @@ def test_the_places_do_not_depend_on_the_noise_and_the_image_does(model):
         assert 0.0 <= float(tf.reduce_min(image)) <= float(tf.reduce_max(image)) <= 1.0
 
 
-def test_as_many_patches_are_given_as_is_asked_and_any_of_them(model):
+def test_as_many_patches_are_given_as_is_asked_and_any_of_them(model, monkeypatch):
     given = model.given(StepNoise(0, 0, 8000)).numpy()
     share = np.bincount(given.sum(1), minlength=4) / len(given)
     np.testing.assert_allclose(share, [1 / 6, 1 / 6, 1 / 6, 1 / 2], atol=0.02)
     alone = given[given.sum(1) == 1]
     np.testing.assert_allclose(alone.mean(0), 1 / 3, atol=0.05)
-    assert PuzzleGAN.given(game(fewer=1.0), StepNoise(0, 0, 500)).numpy().sum(1).max() == 2
+    monkeypatch.setattr(model, "config", Config(**{**SMALL, "fewer": 1.0}))
+    assert model.given(StepNoise(0, 0, 500)).numpy().sum(1).max() == 2
 
 
 def test_the_mask_is_of_the_patches_that_were_given_and_composites_take_all(model, shared):
@@ -138,6 +140,18 @@ def test_the_mask_is_of_the_patches_that_were_given_and_composites_take_all(mode
             np.testing.assert_array_equal(shared[key][row, ..., 0], expected)
         for a, b in itertools.combinations(squares[row], 2):
             assert float(overlap(tf.constant(a), tf.constant(b))) <= OVERLAP
+
+
+def test_the_pictures_of_a_training_are_made_of_patches(model):
+    batches = [{"image": images()}, {"image": 1.0 - images()}]
+    painter = Painter(State(), None, None, batches)
+    painter.set_model(model)
+    seeds = tf.range(10, 14, dtype=tf.int64)
+    (found,) = tf.function(painter.examples, autograph=False)(seeds).values()
+    x = tf.concat([each["image"] for each in batches], 0)
+    patches = model.key_patches(tf.gather(x, [10, 11, 0, 1]))
+    made, _ = model.assemble(patches, tf.ones((4, 3), tf.bool), RowNoise(seeds))
+    np.testing.assert_allclose(found, made, atol=1e-5)
 
 
 # -- the game ------------------------------------------------------------------------------------------------
@@ -171,8 +185,8 @@ def test_the_discriminator_refuses_what_was_generated_and_composites(model, shar
         return [tf.fill((ROWS, 1), float(place)) for place, _ in enumerate(batches)]
 
     monkeypatch.setattr(puzzlegan, "batches_apart", judge)
-    other = game(composites=kind)
-    loss, _ = other.discriminator_objective({"image": images()}, shared, noise())
+    monkeypatch.setattr(model, "config", Config(**{**SMALL, "composites": kind}))
+    loss, _ = model.discriminator_objective({"image": images()}, shared, noise())
     x, fake, parts = 2 * images().numpy() - 1, shared["fake"].numpy(), shared["parts"].numpy()
     np.testing.assert_array_equal(seen[0], x)
     np.testing.assert_array_equal(seen[1], fake)
@@ -193,18 +207,34 @@ def test_the_discriminator_refuses_what_was_generated_and_composites(model, shar
     )
 
 
+def distances(model, image, shared) -> list[float]:
+    return [float(each) for each in model.distances(*model.target(image, shared), shared)]
+
+
 def test_where_all_is_patch_the_appearance_loss_is_of_the_whole_image(model, shared):
     x = 2.0 * images() - 1.0
     everything = {**shared, "places": tf.ones_like(shared["places"]), "mask": tf.ones_like(shared["mask"])}
-    spatial, appearance = model.distances(x, everything)
-    assert float(spatial) == 0.0
-    assert float(appearance) == pytest.approx(float(tf.reduce_mean(tf.abs(shared["fake"] - x))), rel=1e-6)
+    whole = float(tf.reduce_mean(tf.abs(shared["fake"] - x)))
+    assert distances(model, x, everything) == [0.0, pytest.approx(whole, rel=1e-6)]
     nothing = {**shared, "places": tf.zeros_like(shared["places"]), "mask": tf.zeros_like(shared["mask"])}
-    assert [float(each) for each in model.distances(x, nothing)] == [0.0, 0.0]
+    assert distances(model, x, nothing) == [0.0, 0.0]
     places, mask = (shared[key].numpy() for key in ("places", "mask"))
-    spatial, appearance = model.distances(x, shared)
-    assert float(spatial) == pytest.approx(np.abs(places - mask).mean(), rel=1e-5)
-    assert float(appearance) == pytest.approx(np.abs(places * shared["fake"] - mask * x).mean(), rel=1e-5)
+    assert distances(model, x, shared) == [
+        pytest.approx(np.abs(places - mask).mean(), rel=1e-5),
+        pytest.approx(np.abs(places * shared["fake"] - mask * x).mean(), rel=1e-5),
+    ]
+
+
+def test_patches_may_be_moved_together_to_where_they_were_put(model, monkeypatch):
+    x = 2.0 * images() - 1.0
+    mask = np.zeros((ROWS, 16, 16, 1), np.float32)
+    mask[:, 3:7, 4:8] = mask[:, 8:11, 4:7] = 1
+    # The generator has put them, rightly, two pixels higher and one to the right.
+    away = {key: np.roll(value, (-2, 1), (1, 2)) for key, value in (("places", mask), ("fake", mask * x))}
+    shared = {**{key: tf.constant(value) for key, value in away.items()}, "mask": tf.constant(mask)}
+    for most, found in ((0, False), (1, False), (2, True), (3, True)):
+        monkeypatch.setattr(model, "config", Config(**{**SMALL, "shift": most}))
+        assert [value == 0.0 for value in distances(model, x, shared)] == [found, found]
 
 
 def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared):
@@ -222,20 +252,22 @@ def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared):
     assert float(again) == pytest.approx(float(loss), rel=1e-4)
 
 
-def test_the_generator_is_due_at_every_second_step_and_is_all_of_its_networks(model):
+def test_the_generator_is_due_at_every_second_step_and_is_all_of_its_networks(model, monkeypatch):
     assert [model.due(step) for step in range(3)] == [
         ("discriminator", "generator"), ("discriminator",), ("discriminator", "generator")
     ]  # fmt: skip
-    assert game(critic_steps=1).due(1) == ("discriminator", "generator")
     found = {id(variable) for variable in model.turns()[1].variables}
     for network in (model.encoder, model.mask_decoder, model.image_decoder):
         assert {id(variable) for variable in network.trainable_variables} <= found
+    monkeypatch.setattr(model, "config", Config(**{**SMALL, "critic_steps": 1}))
+    assert model.due(1) == ("discriminator", "generator")
 
 
 def test_each_loss_teaches_the_networks_that_it_is_about(model):
     x = images()
     with tf.GradientTape(persistent=True) as tape:
-        losses = model.distances(2.0 * x - 1.0, model.shared({"image": x}, noise()))
+        shared = model.shared({"image": x}, noise())
+        losses = model.distances(*model.target(2.0 * x - 1.0, shared), shared)
     networks = (model.encoder, model.mask_decoder, model.image_decoder)
     for loss, taught in zip(losses, ([True, True, False], [True, True, True]), strict=True):
         for network, due in zip(networks, taught, strict=True):
@@ -251,6 +283,7 @@ def test_each_loss_teaches_the_networks_that_it_is_about(model):
         ({"patches": 0}, "at least 1"),
         ({"fewer": 0.0}, "above 0"),
         ({"kernel": 2}, "at least 3"),
+        ({"shift": 16}, "number of pixels"),
         ({"spatial": Ramp(-1.0, 1.0)}, "negative"),
         ({"image_shape": (16, 24, 1)}, "cannot draw"),
         ({"image_shape": (30, 30, 1)}, "cannot draw"),
