@@ -294,7 +294,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Classifies: classifies,
 }
 # What a request without a signature's name runs: the first of these.
-DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct")
+DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct", "assemble")
 
 
 def signatures(model: GenerativeModel) -> dict[str, Signature]:

@@ -37,7 +37,7 @@ MODALITIES = ("image", "features", "text", "tokens")
 
 # The signatures whose outputs, and whose inputs, are examples.
 DRAWING = ("sample", "sample_with")
-READING = ("log_prob", "encode", "complete", "classify")
+READING = ("log_prob", "encode", "complete", "key_patches", "classify")
 #: The value of a condition with which a sample is as without it.
 NEUTRAL = {"temperature": 1.0, "top_k": 0, "prompt": ""}
 
