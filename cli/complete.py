@@ -26,9 +26,8 @@ SHOWN, MOST, COLUMNS = 8, 256, 8
 @click.option(
     "--mask",
     metavar="PART",
-    default="top",
-    show_default=True,
-    help="What is known: top, bottom, left, right, center, random:SHARE, or FILE.png, where white is known.",
+    help="What is known: top, bottom, left, right, center, random:SHARE, or FILE.png, where white is known.  "
+    "[default: top; left of what is no image]",
 )
 @click.option(
     "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Example i has seed SEED + i."
@@ -38,7 +37,7 @@ def command(
     model: str,
     runs_dir: str | None,
     index: str | None,
-    mask: str,
+    mask: str | None,
     seed: int,
     out: str | None,
     force: bool,
@@ -51,9 +50,14 @@ def command(
     Writes a .png with three rows, the examples, what was kept of them, and the completions; or an .npz that
     holds all three (image, known, completed), of every example unless --limit or --index say which.
 
+    A model of patches (puzzlegan) finds their places itself: a folder: holds those of one image, or in each
+    subfolder those of one; of other data it takes the patches that tell most. Its .png has the patches, their
+    places, and below these the images; a folder as --out gets the images alone.
+
         gmzoo complete --model nade --data digits --mask top
         gmzoo complete --model nade --data digits --index 3,5-8 --mask random:0.3 --seed 1
         gmzoo complete --model nade --data folder:scans --mask hole.png --out completed.npz
+        gmzoo complete --model puzzlegan --data folder:patches --out made.png
     """
     import numpy as np
 
@@ -64,12 +68,21 @@ def command(
     if index is not None and source["limit"] is not None:
         raise UsageError("--index says which examples: leave out --limit.")
     chosen = None if index is None else inputs.parse_indices(index)
-    path = output.check_out(out, force, (".png", ".npz", ".csv"))
+    path = output.check_out(out, force, (".png", ".npz", ".csv", output.FOLDER))
     loaded = inputs.load_model(model, runs_dir, source)
+    if "assemble" in loaded.signatures:
+        from zoo.cli import puzzles
+
+        if mask is not None:
+            raise UsageError(f"{loaded.name} finds the places of patches itself: leave out --mask.")
+        output.check_out(out, True, puzzles.ENDINGS)
+        click.echo(puzzles.solve(loaded, chosen, seed, path, **source))
+        return
     loaded.require("complete")
     endings = (".png", ".npz") if loaded.takes == "image" else (".csv", ".npz")
     output.check_out(out, True, endings)
     kind = endings[0] if path is None else path.suffix.lower()
+    mask = mask or ("top" if loaded.takes == "image" else "left")
     known_of = parse_mask(mask, tuple(loaded.signatures["complete"]["inputs"][loaded.takes]["shape"][1:]))
     data = inputs.load_data(loaded, "complete", **source)
     if chosen is None:

@@ -47,7 +47,12 @@ def test_a_cosine_ramp_is_slow_at_both_ends():
     assert steps[0] < steps[3] / 2
 
 
-@pytest.mark.parametrize("shape", ["linear", "cosine"])
+def test_a_geometric_ramp_has_the_same_factor_at_each_step():
+    found = values(Ramp(2.0, 0.02, steps=4, shape="geometric", begin=1), range(8))
+    np.testing.assert_allclose(found, [2, 2, 2 / 10**0.5, 0.2, 0.2 / 10**0.5, 0.02, 0.02, 0.02], rtol=1e-5)
+
+
+@pytest.mark.parametrize("shape", ["linear", "cosine", "geometric"])
 def test_both_ends_are_exact(shape):
     ramp = Ramp(0.1, 1.0 / 3.0, steps=7, shape=shape)
     assert values(ramp, [0, 7]).tolist() == [np.float32(0.1), np.float32(1 / 3)]
@@ -79,6 +84,7 @@ def test_a_field_of_a_config_takes_plain_values():
         ({"steps": 2.5}, r"beta: steps=2.5: must be a whole number"),
         ({"shape": "cosin"}, r"beta: shape='cosin'.*Did you mean cosine"),
         ({"steps": -1}, "must not be negative"),
+        ({"start": 0.0, "shape": "geometric"}, "must be above 0"),
         ({"end": math.inf}, "must be finite"),
         (True, "beta=True: must be a number, or values of beta.start, beta.end, beta.steps"),
         ("fast", "beta='fast': must be a number"),

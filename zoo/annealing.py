@@ -26,6 +26,7 @@ class Ramp:
 
         linear    start + (end - start) p
         cosine    end + (start - end) (1 + cos(pi p)) / 2        slow at both ends
+        geometric start^(1 - p) end^p                            the same factor at each step
 
     Without steps it has its last value from `begin` on.
 
@@ -39,7 +40,7 @@ class Ramp:
     start: float = 1.0
     end: float = 1.0
     steps: int = 0
-    shape: Literal["linear", "cosine"] = "linear"
+    shape: Literal["linear", "cosine", "geometric"] = "linear"
     begin: int = 0
 
     def __post_init__(self) -> None:
@@ -47,6 +48,8 @@ class Ramp:
             raise UsageError("start and end of a ramp must be finite.")
         if min(self.steps, self.begin) < 0:
             raise UsageError("steps and begin of a ramp must not be negative.")
+        if self.shape == "geometric" and self.lowest <= 0:
+            raise UsageError("start and end of a geometric ramp must be above 0.")
 
     @classmethod
     def of(cls, value: float | Mapping[str, Any]) -> Ramp:
@@ -69,6 +72,8 @@ class Ramp:
         p = tf.clip_by_value(gone / self.steps, 0.0, 1.0) if self.steps else tf.cast(gone >= 0.0, tf.float32)
         if self.shape == "cosine":
             p = 0.5 * (1.0 - tf.cos(math.pi * p))
+        if self.shape == "geometric":
+            return self.start ** (1.0 - p) * self.end**p
         return (1.0 - p) * self.start + p * self.end  # exact at both ends
 
     @property

@@ -727,6 +727,31 @@ class Completes(abc.ABC):
         """
 
 
+class Assembles(abc.ABC):
+    """Makes an example of a few pieces of it, without being told where they belong."""
+
+    @abc.abstractmethod
+    def patches_shape(self) -> tuple[int, ...]:
+        """(N, ...): how many patches there can be, and the shape of each."""
+
+    @abc.abstractmethod
+    def key_patches(self, x: tf.Tensor) -> tf.Tensor:
+        """The patches that tell most of examples [B, ...], the best first: [B, N, ...]."""
+
+    @abc.abstractmethod
+    def assemble(self, patches: tf.Tensor, given: tf.Tensor, noise: Noise) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws examples that hold patches.
+
+        Args:
+            patches: [B, N, ...], in any order.
+            given: bool [B, N], which of them there are; what stands in place of the others does not count.
+            noise: draws the rest.
+
+        Returns:
+            Examples [B, ...], and where in them the patches lie: for images float32 [B, H, W] in [0, 1].
+        """
+
+
 class Classifies(abc.ABC):
     """Knows the class of an example."""
 
@@ -813,6 +838,7 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "reconstruct": (Encodes, Restores),
     "complete": (Completes,),
     "rank": (Ranks,),
+    "assemble": (Assembles,),
     "classify": (Classifies,),
 }
 

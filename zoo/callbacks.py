@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import math
 import signal
@@ -20,7 +21,7 @@ import tensorflow as tf
 from PIL import Image
 
 from zoo import checkpoints
-from zoo.base import GRADIENT_NORM, Batch, Conditions, GenerativeModel, Samples
+from zoo.base import GRADIENT_NORM, Assembles, Batch, Conditions, GenerativeModel, Samples
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import drawn, full_precision
@@ -332,10 +333,25 @@ class Painter(keras.callbacks.Callback):
         self.draw: dict[int, Callable[..., Any]] = {}
         self.shown: np.ndarray = np.zeros(0)
 
+    @functools.cached_property
+    def patches(self) -> np.ndarray:
+        """What a model that assembles is given: the key patches of the first training examples."""
+        model: Any = self.model
+        found: list[np.ndarray] = []
+        with tf.init_scope():  # what asks for them may be traced just now
+            for batch in self.batches:
+                found.append(model.key_patches(batch[model.modality]).numpy())
+                if sum(map(len, found)) >= GRID_SEEDS:
+                    break
+        return np.concatenate(found)[:GRID_SEEDS]
+
     def examples(self, seeds: tf.Tensor) -> dict[str, tf.Tensor]:
         """One example a seed."""
         model: Any = self.model
         noise = RowNoise(seeds)
+        if isinstance(self.model, Assembles):  # a sample is made of no patch, and shows the least of it
+            patches = tf.gather(self.patches, seeds % len(self.patches))
+            return drawn(model, model.assemble(patches, tf.ones(patches.shape[:2], tf.bool), noise)[0])
         if isinstance(self.model, Samples):
             return drawn(model, model.sample(noise))
         prompts = tf.constant(np.resize(np.array([*self.prompts], object), seeds.shape))
@@ -462,6 +478,6 @@ def not_finite(what: str) -> ZooError:
 
 def sampled(model: GenerativeModel) -> bool:
     """Whether a grid or a page of the model's samples can be drawn."""
-    if not isinstance(model, Samples):
-        return isinstance(model, Conditions) and "prompt" in model.conditions()
-    return model.modality == "image" or bool(model.vocabulary)
+    if isinstance(model, Samples | Assembles):
+        return model.modality == "image" or bool(model.vocabulary)
+    return isinstance(model, Conditions) and "prompt" in model.conditions()

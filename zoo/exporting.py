@@ -24,6 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo.base import (
+    Assembles,
     Blends,
     Classifies,
     Completes,
@@ -287,6 +288,20 @@ def completes(model: Any) -> Found:
     )
 
 
+def assembles(model: Any) -> Found:
+    """Examples that hold patches, and where these lie; the patches of an example that tell most of it."""
+
+    def assemble(patches: tf.Tensor, given: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
+        examples, places = model.assemble(patches, given, RowNoise(seed))
+        return {model.modality: examples, "places": places}
+
+    count, *shape = model.patches_shape()
+    patches = tf.TensorSpec([None, count, *shape], tf.float32, "patches")
+    given = tf.TensorSpec([None, count], tf.bool, "given")
+    yield "assemble", Signature({"patches": patches, "given": given, "seed": SEED}, assemble)
+    yield "key_patches", Signature(example_spec(model), lambda x: {"patches": model.key_patches(x)})
+
+
 def classifies(model: Any) -> Found:
     """The probability of each class of an example, and the likeliest one; that of each attribute's values."""
 
@@ -317,10 +332,11 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Encodes: encodes,
     Represents: represents,
     Completes: completes,
+    Assembles: assembles,
     Classifies: classifies,
 }
 # What a request without a signature's name runs: the first of these.
-DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct")
+DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct", "assemble")
 
 
 def signatures(model: GenerativeModel) -> dict[str, Signature]:

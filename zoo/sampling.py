@@ -37,7 +37,7 @@ MODALITIES = ("image", "features", "text", "tokens")
 
 # The signatures whose outputs, and whose inputs, are examples.
 DRAWING = ("sample", "sample_with")
-READING = ("log_prob", "encode", "complete", "classify")
+READING = ("log_prob", "encode", "complete", "key_patches", "classify")
 #: The value of a condition with which a sample is as without it.
 NEUTRAL = {"temperature": 1.0, "top_k": 0, "prompt": ""}
 
@@ -405,6 +405,36 @@ class LoadedModel:
         seeds = _seeds(range(len(x)) if seeds is None else seeds)
         return self.run("complete", **{self.takes: x}, known=known, seed=seeds)["completed"]
 
+    @property
+    def patches_shape(self) -> tuple[int, ...]:
+        """(N, ...): how many patches an example is made of at most, and the shape of each."""
+        self.require("assemble")
+        return tuple(self.signatures["assemble"]["inputs"]["patches"]["shape"][1:])
+
+    def key_patches(self, x: np.ndarray) -> np.ndarray:
+        """The patches [M, N, ...] that tell most of examples [M, ...], the best first."""
+        return self.run("key_patches", **{self.modality: x})["patches"]
+
+    def assemble(
+        self, patches: np.ndarray, given: np.ndarray | None = None, seeds: Seeds | None = None
+    ) -> dict[str, np.ndarray]:
+        """Examples that hold patches; the order of these does not count.
+
+        Args:
+            patches: [M, N, ...]: see `patches_shape`.
+            given: [M, N]; those that are 0 are not there, and what stands in their place does not count; all
+                are by default.
+            seeds: of the draws, [M]; 0 .. M-1 by default.
+
+        Returns:
+            The examples by the name of their modality, `image`, and `places`, where in them the patches lie:
+            of images float32 [M, H, W] in [0, 1].
+        """
+        patches = np.asarray(patches)
+        given = np.ones(patches.shape[:2], bool) if given is None else given
+        seeds = _seeds(range(len(patches)) if seeds is None else seeds)
+        return self.run("assemble", patches=patches, given=given, seed=seeds)
+
     def classify(self, x: np.ndarray) -> dict[str, np.ndarray]:
         """The class of each example.
 
@@ -527,7 +557,7 @@ class LoadedModel:
     def _fitting(self, name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
         """An input as an array of its spec's dtype."""
         value = np.asarray(value)
-        if name == "image" and value.dtype.kind != "f":
+        if name in ("image", "patches") and value.dtype.kind != "f":
             raise UsageError(
                 f"images hold numbers from 0 to 1, got {value.dtype}: divide by the highest level."
             )
@@ -549,6 +579,8 @@ _VERBS = {
     "encode_draw": ("reconstruct", "draw codes"),
     "log_conditionals": ("score", "score tokens"),
     "elbo": ("score", "tell the terms of a bound"),
+    "assemble": ("assemble", "be given patches"),
+    "key_patches": ("assemble", "be given patches"),
 }
 
 

@@ -115,8 +115,11 @@ class Subject:
             return np.array(["", "a small blue ring", "a", "red"], object)
         if name == "share":
             return np.array([0.0, 0.25, 0.5, 1.0], np.float32)
-        if name == "known":
-            return np.random.default_rng(0).random([ROWS, *spec["shape"][1:]]) < 0.5
+        random = np.random.default_rng(0).random([ROWS, *spec["shape"][1:]])
+        if name in ("known", "given"):
+            return random < 0.5
+        if name == "patches":
+            return random.astype(np.float32)
         return np.zeros([ROWS, *spec["shape"][1:]], spec["dtype"])
 
 

@@ -100,6 +100,25 @@ def test_what_is_known_stays_and_the_rest_is_drawn(subject):
     np.testing.assert_array_equal(subject.loaded.complete(np.where(wide, x, 0), known), completed)
 
 
+def test_patches_have_no_order_and_what_is_not_given_does_not_count(subject):
+    if "assemble" not in subject.loaded.signatures:
+        return
+    x = subject.requests["key_patches"]["image"]
+    patches = subject.loaded.key_patches(x)
+    assert patches.shape[1:] == subject.loaded.patches_shape
+    given = subject.requests["assemble"]["given"]
+    made = subject.loaded.assemble(patches, given)
+    assert made["image"].shape == x.shape
+    assert made["places"].shape == x.shape[:3]
+    for found in made.values():
+        assert (found.min() >= 0.0, found.max() <= 1.0) == (True, True)
+    turned = subject.loaded.assemble(patches[:, ::-1], given[:, ::-1])
+    assert_close(turned, made, "in another order")
+    there = given.reshape(given.shape + (1,) * (patches.ndim - 2))
+    without = subject.loaded.assemble(np.where(there, patches, 0.5), given)
+    assert_close(without, made, "with other patches that are not given")
+
+
 def test_neutral_conditions_change_nothing(subject):
     own = {"temperature", "top_k", "prompt"} & set(subject.loaded.conditions)
     if not own or "sample" not in subject.loaded.signatures or "label" in subject.loaded.conditions:

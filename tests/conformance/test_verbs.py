@@ -21,7 +21,7 @@ COMMANDS = {
     "reconstruct": ({"reconstruct"}, ["--limit", "5"], ".png"),
     "interpolate": ({"interpolate", "blend"}, ["--seeds", "1,2", "--frames", "3"], ".png"),
     "traverse": ({"traverse"}, ["--frames", "3"], ".png"),
-    "complete": ({"complete"}, ["--limit", "3", "--mask", "random:0.5"], ".npz"),
+    "complete": ({"complete", "assemble"}, ["--limit", "3"], ".npz"),
     "classify": ({"classify"}, ["--limit", "5"], ".csv"),
 }
 

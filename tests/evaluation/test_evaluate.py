@@ -13,7 +13,7 @@ import pytest
 import zoo.data
 from zoo.data import Data, Info
 from zoo.errors import UsageError
-from zoo.evaluation import densities, extractors, subject, summaries, variety
+from zoo.evaluation import densities, examples, extractors, subject, summaries, variety
 from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
@@ -201,6 +201,39 @@ def test_captions(way, colour, shade):
     assert found["caption_class_accuracy"]["value"] == pytest.approx(colour, abs=0.06)
     assert found["caption_shade_accuracy"]["value"] == pytest.approx(shade, abs=0.06)
     assert found["caption_shade_accuracy"]["receipt"]["samples"] == 900
+
+
+class Puzzler(Painter):
+    """Makes of patches their mean, and black of none; the first patch of a blue image is a dull red one."""
+
+    @property
+    def signatures(self) -> dict[str, Any]:
+        return {**super().signatures, "assemble": {}}
+
+    @property
+    def patches_shape(self) -> tuple[int, ...]:
+        return 2, 4, 4, 3
+
+    def key_patches(self, x: np.ndarray) -> np.ndarray:
+        blue = x.mean((1, 2)).argmax(-1) == 2
+        red = np.broadcast_to(np.float32([0.2, 0.0, 0.0]), x.shape)
+        return np.stack([np.where(blue[:, None, None, None], red, x), x], 1)
+
+    def assemble(self, patches: np.ndarray, given: np.ndarray, seeds: np.ndarray) -> dict[str, np.ndarray]:
+        there = given[:, :, None, None, None]
+        assert len(seeds) == len(patches)
+        return {"image": (there * patches).sum(1) / np.maximum(there.sum(1), 1)}
+
+
+def test_what_is_made_of_patches_is_named_by_how_many_there_are():
+    found = evaluate(Puzzler(), samples=500, metrics=["patches"])
+    label = made().fields["label"][examples.chosen_rows(600, 500, 0)]
+    expected = {0: np.mean(label == 0), 1: np.mean(label != 2), 2: 1.0}  # black counts as the first class
+    assert values(found) == {f"patches_{number}_accuracy": share for number, share in expected.items()}
+    receipt = found["patches_2_accuracy"]["receipt"]
+    assert (receipt["samples"], receipt["n"], receipt["found"]["oracle_accuracy"]) == (500, 600, 1.0)
+    with pytest.raises(UsageError, match="patches of painter cannot be measured: it needs"):
+        evaluate(Painter(), metrics=["patches_2_accuracy"])
 
 
 def test_real_images_are_rounded_as_samples_are(monkeypatch):

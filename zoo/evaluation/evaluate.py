@@ -17,6 +17,7 @@ from typing import Any
 import zoo.data
 from zoo.errors import UsageError, nearest
 from zoo.evaluation import (
+    assembly,
     clusters,
     codebook,
     densities,
@@ -105,6 +106,11 @@ def _probed(subject: Subject) -> bool:
 
 def _categories(subject: Subject) -> bool:
     return _codes(subject) and bool(clusters.categories(subject.model))
+
+
+def _patches(subject: Subject) -> bool:
+    labelled = "label" in subject.data.fields and _known_classes(subject)
+    return "assemble" in subject.model.signatures and labelled
 
 
 def _captions(subject: Subject) -> bool:
@@ -207,6 +213,12 @@ MEASURES: dict[str, Measure] = {
     ),
     "captions": Measure(
         ("caption_*_accuracy",), f"{ORACLE}, and captions to draw with", _captions, obedience.captions
+    ),
+    "patches": Measure(
+        ("patches_*_accuracy",),
+        f"{ORACLE}, labels, and patches to make images of",
+        _patches,
+        assembly.classes,
     ),
     "variety": Measure(
         ("distinct_1", "distinct_2", "distinct_3"),

@@ -168,7 +168,8 @@ class Subject:
     @property
     def asks_classes(self) -> bool:
         """Whether a measure needs what the extractor says of classes."""
-        return self.knows_classes and bool(self.wanted & {"classes", "captions", "label_accuracy"})
+        asking = {"classes", "captions", "label_accuracy", "patches"}
+        return self.knows_classes and bool(self.wanted & asking)
 
     @functools.cached_property
     def drawn(self) -> Summary:
