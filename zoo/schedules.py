@@ -22,10 +22,11 @@ from zoo.errors import UsageError, nearest
 class Schedule:
     """A learning rate as a function of the optimizer's step.
 
-    For w steps it rises linearly from 0 to `start`; then it goes to `end`, which it reaches at step T:
+    For w steps it rises linearly from 0 to `start`, and stays there for a share f of those that are left;
+    then it goes to `end`, which it reaches at step T:
 
         constant        start
-        linear          start + (end - start) p                  p = (s - w) / (T - w)
+        linear          start + (end - start) p                  p = (s - v) / (T - v), v = w + f (T - w)
         cosine          end + (start - end) (1 + cos(pi p)) / 2
         exponential     start (end / start)^p
 
@@ -37,6 +38,7 @@ class Schedule:
         schedule: which of these.
         start, end: the highest rate and the last one.
         warmup: w.
+        flat: f, of all but `constant` and `inverse_sqrt`.
         scale, width: of `inverse_sqrt`; its width is that of the model.
 
     References:
@@ -48,6 +50,7 @@ class Schedule:
     start: float | None = None
     end: float | None = None
     warmup: int = 0
+    flat: float = 0.0
     scale: float = 1.0
     width: int | None = None
 
@@ -66,6 +69,8 @@ class Schedule:
         for name in sorted(unused):
             if getattr(self, name) is not None:
                 raise UsageError(f"the schedule {kind} has no {name}.")
+        if not 0 <= self.flat < 1 or (self.flat and not self.depends_on_length):
+            raise UsageError("flat is a share of the steps, from 0 to below 1, of a schedule with an end.")
         numbers = (self.start or 0.0, self.end or 0.0, self.warmup, self.scale, self.width or 0)
         if not all(math.isfinite(number) and number >= 0 for number in numbers):
             raise UsageError(f"the numbers of the schedule {kind} must be finite and not below 0.")
@@ -84,7 +89,8 @@ class Schedule:
             return self.scale * self.width**-0.5 * tf.minimum((s + 1.0) ** -0.5, rise)
         assert self.start is not None
         warmup = min(self.warmup, steps - 1) if self.depends_on_length else self.warmup
-        p = tf.clip_by_value((s - warmup) / max(1, steps - warmup), 0.0, 1.0)
+        begun = warmup + self.flat * max(0, steps - warmup)
+        p = tf.clip_by_value((s - begun) / max(1.0, steps - begun), 0.0, 1.0)
         share = (self.end or 0.0) / self.start
         match self.schedule:
             case "linear":
