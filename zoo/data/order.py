@@ -41,6 +41,7 @@ def rows_of_step(
     start_step: int = 0,
     every_row: bool = False,
     first_epoch: int = 0,
+    stream: int = 0,
 ) -> Iterator[np.ndarray]:
     """The rows of each batch from `start_step` on, for ever.
 
@@ -51,14 +52,16 @@ def rows_of_step(
         start_step: the first step.
         every_row: an epoch has a last batch with its remainder, filled up with -1.
         first_epoch: the number of the epoch in which step 0 is.
+        stream: an order of its own, independent of those of other numbers.
 
     Yields:
         int64 [batch_size].
     """
     per_epoch = steps_per_epoch(length, batch_size, every_row)
     epoch, position = divmod(start_step, per_epoch)
+    own = [stream] if stream else []
     while True:
-        order = np.random.Generator(np.random.Philox([seed, first_epoch + epoch])).permutation(length)
+        order = np.random.Generator(np.random.Philox([seed, first_epoch + epoch, *own])).permutation(length)
         order = np.pad(order, (0, max(0, per_epoch * batch_size - length)), constant_values=-1)
         for step in range(position, per_epoch):
             yield order[step * batch_size : (step + 1) * batch_size]
@@ -91,6 +94,7 @@ def batches(
     steps: int | None = None,
     every_row: bool = False,
     first_epoch: int = 0,
+    stream: int = 0,
 ) -> tf.data.Dataset:
     """Full batches in a random order that is a function of the seed, endless or `steps` of them.
 
@@ -102,6 +106,7 @@ def batches(
         steps: how many batches; None: without end.
         every_row: an epoch has every row once; its last batch is filled up with rows of weight 0.
         first_epoch: the number of the epoch in which step 0 is.
+        stream: an order of its own, independent of those of other numbers.
 
     Returns:
         A dataset of dictionaries: image float32 [B, H, W, C] in [0, 1] (value / (levels-1)), captions as
@@ -112,7 +117,7 @@ def batches(
     steps_per_epoch(len(data), batch_size)  # complain now, not from inside the pipeline
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
-        for index in rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch):
+        for index in rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch, stream):
             found = {
                 name: np.char.encode(values, "utf-8") if values.dtype.kind == "U" else values
                 for name, values in rows(data, np.maximum(index, 0)).items()
