@@ -245,6 +245,23 @@ def parse_code(text: str, size: int) -> dict[int, list[float]]:
     return found
 
 
+def parse_values(text: str) -> str | dict[str, str]:
+    """`hair=black,young=1` as values by name; a text without `=` as it is.
+
+    Raises:
+        UsageError: a name or a value is missing.
+    """
+    if "=" not in text:
+        return text
+    found = {}
+    for part in text.split(","):
+        name, _, value = (each.strip() for each in part.partition("="))
+        if not (name and value):
+            raise UsageError(f'--to {text!r}: use NAME=VALUE, as in --to "hair=black,young=1".')
+        found[name] = value
+    return found
+
+
 def parse_settings(settings: typing.Sequence[str]) -> dict[str, Any]:
     """`KEY=VALUE` pairs, the values as YAML reads them.
 

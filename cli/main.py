@@ -33,6 +33,7 @@ SECTIONS = {
         "traverse",
         "complete",
         "classify",
+        "translate",
     ),
     "Measure": ("evaluate", "compare", "reproduce"),
     "Set up": ("completion",),

@@ -207,12 +207,13 @@ def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
 
     Args:
         path: the folder; other files in it stay, and are told of.
-        files: names and contents.
+        files: names and contents; a name may lead into a folder inside.
     """
     if path.exists():
-        others = {each.name for each in path.iterdir()}
+        others = {each.relative_to(path).as_posix() for each in path.rglob("*") if not each.is_dir()}
         for name, content in files:
             others.discard(name)
+            (path / name).parent.mkdir(parents=True, exist_ok=True)
             with replacing(path / name) as temporary:
                 temporary.write_bytes(content)
         if others:
@@ -221,4 +222,5 @@ def write_folder(path: Path, files: Iterable[tuple[str, bytes]]) -> None:
     with replacing(path) as folder:
         folder.mkdir()
         for name, content in files:
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
             (folder / name).write_bytes(content)

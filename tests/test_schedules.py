@@ -45,6 +45,16 @@ def test_the_cosine_is_that_of_keras():
     np.testing.assert_array_equal(found, [float(keras_rate(step)) for step in range(STEPS + 1)])
 
 
+def test_a_rate_stays_for_a_share_of_the_steps_before_it_falls():
+    """Half of the steps at one rate, half of them down to 0, as CycleGAN and StarGAN have it."""
+    found = rates(schedule="linear", start=0.5, flat=0.5)
+    np.testing.assert_allclose(found[:51], 0.5)
+    np.testing.assert_allclose(found[50:], 0.5 * np.arange(50, -1, -1) / 50, atol=1e-7)
+    late = rates(schedule="linear", start=0.5, warmup=WARMUP, flat=0.25)
+    np.testing.assert_allclose(late[WARMUP : WARMUP + 21], 0.5)
+    np.testing.assert_allclose(late[[70, STEPS]], [0.25, 0.0], atol=1e-7)
+
+
 def test_the_transformer_s_rate():
     found = rates(schedule="inverse_sqrt", width=512, warmup=WARMUP, scale=2.0)
     s = np.arange(1, STEPS + 2)
@@ -90,6 +100,8 @@ def test_an_optimizer_takes_its_schedule_with_it():
         ({"learning_rate": {"schedule": "exponential", "start": 1.0}}, "needs end, above 0"),
         ({"learning_rate": {"schedule": "constant", "start": 1.0, "end": 0.1}}, "has no end"),
         ({"learning_rate": {"schedule": "inverse_sqrt", "warmup": 9}}, "needs width"),
+        ({"learning_rate": {"schedule": "linear", "start": 1.0, "flat": 1.0}}, "flat is a share"),
+        ({"learning_rate": {"schedule": "constant", "start": 1.0, "flat": 0.5}}, "flat is a share"),
         ({"learning_rate": {"start": 1.0}}, "needs schedule"),
         ({"learning_rate": "fast"}, "learning_rate='fast': must be a number"),
         ({"learning_rate": -1e-3}, "must be a number, not below 0"),

@@ -663,3 +663,17 @@ def test_kill_9_at_five_moments_ends_with_the_same_bits(tmp_path):
 
 def _newest_step(folder: Path) -> str:
     return max((path.name for path in folder.glob("*/checkpoints/step-*.npz")), default="")
+
+
+def test_a_schedule_counts_the_moves_of_its_own_turn():
+    """The generator moves at every second step: three times in five."""
+    falling = {"schedule": "linear", "start": 1e-3}
+    made = training.plan("dcgan", preset="tiny_wgan", steps=5, settings={"learning_rate": falling})
+    model = training.build(made)
+    for turn, moves in (("discriminator", 5), ("generator", 3)):
+        optimizer = model.turn_optimizers[turn]
+        rates = []
+        for move in range(moves + 1):
+            optimizer.iterations.assign(move)
+            rates.append(float(optimizer.learning_rate))
+        np.testing.assert_allclose(rates, np.linspace(1e-3, 0, moves + 1), rtol=1e-5)

@@ -813,6 +813,36 @@ class TwoStage(abc.ABC):
         """Takes a trained first model, before anything is computed; `weights_hash` says which it is."""
 
 
+class Translates(abc.ABC):
+    """Makes of an image one of another domain, or one with other attributes, of any size.
+
+    A batch holds `domain` int32 [B], or `attributes` int32 [B, A], -1 where unknown; and beside each example
+    that of another one, `other_domain` or `other_attributes`, to be translated to. Where the model is
+    `unpaired`, `image` is of the first of two domains, and `other_image` beside it of the second.
+    """
+
+    #: Whether a batch has the images of two domains side by side.
+    unpaired: ClassVar[bool] = False
+    #: Each side of an image that `translate` is given is a multiple of this.
+    multiple: ClassVar[int] = 4
+
+    @abc.abstractmethod
+    def asks(self) -> tuple[str, tuple[int, ...]]:
+        """What is asked for: `domain` and their number, or `attributes` and how many values each has."""
+
+    @abc.abstractmethod
+    def translate(self, x: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
+        """Translates images, of any height and width that are multiples of `multiple`.
+
+        Args:
+            x: float32 [B, H, W, C] in [0, 1].
+            to: a domain, int32 [B]; or values of attributes, [B, A], -1 for those that stay as they are.
+
+        Returns:
+            Like x.
+        """
+
+
 class Represents(abc.ABC):
     """Describes an example by numbers that no decoder takes: what a discriminator sees in it, say."""
 
@@ -840,6 +870,7 @@ VERBS: dict[str, tuple[type | tuple[type, ...], ...]] = {
     "rank": (Ranks,),
     "assemble": (Assembles,),
     "classify": (Classifies,),
+    "translate": (Translates,),
 }
 
 

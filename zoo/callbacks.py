@@ -22,13 +22,15 @@ from PIL import Image
 
 from zoo import checkpoints
 from zoo.base import GRADIENT_NORM, Assembles, Batch, Conditions, GenerativeModel, Samples
+from zoo.data import Data
+from zoo.data.order import rows
 from zoo.errors import ZooError
 from zoo.evaluation.judging import losses, scorer
 from zoo.exporting import drawn, full_precision
 from zoo.files import replacing
 from zoo.noise import RowNoise
 from zoo.reports.curves import curves
-from zoo.reports.pictures import gif, grid, write_picture
+from zoo.reports.pictures import gif, grid, stacks, write_picture
 from zoo.reports.texts import pages
 from zoo.runs import Run
 from zoo.sampling import NEUTRAL
@@ -37,6 +39,8 @@ from zoo.timetable import Place, Timetable
 CHECKPOINT_SECONDS = 60.0
 GRID_SEEDS = 64
 PAGE_SEEDS = 8
+#: Images that are translated after each epoch, and the most translations of each.
+SHOWN, MOST_ROWS = 8, 12
 
 
 class Progress(Protocol):
@@ -386,6 +390,48 @@ class Painter(keras.callbacks.Callback):
             with replacing(path.with_suffix(".txt")) as temporary:
                 temporary.write_text(page, encoding="utf-8")
             self.log.text(self.state.step, page)
+
+
+class TranslationPainter(keras.callbacks.Callback):
+    """Translates the same training images after each epoch: a row of them, and one for each translation."""
+
+    def __init__(self, state: State, log: Log, run: Run, batches: Iterable[Batch], data: Data) -> None:
+        """
+        Args:
+            batches: for the statistics of averaged weights.
+            data: whose images are shown, as many of each domain.
+        """
+        super().__init__()
+        self.state, self.log, self.run, self.batches = state, log, run, batches
+        domain = np.asarray(data.fields.get("domain", np.zeros(len(data))))
+        domains = np.unique(domain)
+        each = max(1, SHOWN // len(domains))
+        index = np.concatenate([np.flatnonzero(domain == number)[:each] for number in domains])
+        self.images = rows(data, index[:SHOWN])["image"]
+        self.translate: Callable[..., Any] | None = None
+
+    def targets(self) -> list[np.ndarray]:
+        """What is asked for in each row, int32: each domain, or each value of each attribute."""
+        model: Any = self.model
+        name, choices = model.asks()
+        if name == "domain":
+            return [np.full(len(self.images), number, np.int32) for number in range(choices[0])]
+        found = []
+        for column, values in enumerate(choices):
+            for value in range(values):
+                asked = np.full((len(self.images), len(choices)), -1, np.int32)
+                asked[:, column] = value
+                found.append(asked)
+        return found[:MOST_ROWS]
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        model: Any = self.model
+        self.translate = self.translate or tf.function(model.translate, autograph=False)
+        with model.evaluation_weights(self.batches), full_precision(model):
+            shown = [self.translate(tf.constant(self.images), each).numpy() for each in self.targets()]
+        path = self.run.path / "samples" / f"epoch-{epoch + 1:04d}.png"
+        picture = write_picture(stacks(self.images, *shown, columns=len(self.images)), path)
+        self.log.picture(self.state.step, picture)
 
 
 def draw_results(run: Run) -> None:

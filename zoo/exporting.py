@@ -42,6 +42,7 @@ from zoo.base import (
     Restores,
     Samples,
     Tokenises,
+    Translates,
 )
 from zoo.distributions import draw_categorical
 from zoo.errors import UsageError
@@ -63,6 +64,8 @@ CANDIDATES = tf.TensorSpec([None], tf.int32, "candidates")
 PROMPT = tf.TensorSpec([None], tf.string, "prompt")
 EXAMPLE_DTYPES = {"image": tf.float32, "features": tf.float32, "text": tf.string, "tokens": tf.int32}
 PNG_CHANNELS = (1, 3, 4)
+#: A side of the image of a request for warming up, where images may be of any size.
+ANY_SIDE = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -317,6 +320,23 @@ def classifies(model: Any) -> Found:
     yield "classify", Signature(example_spec(model), classify)
 
 
+def translates(model: Any) -> Found:
+    """Images in another domain, or with other attributes. They may be of any size: one that does not fit is
+    filled up by reflection, and cut back.
+    """
+    name, choices = model.asks()
+    image = tf.TensorSpec([None, None, None, model.example_shape()[-1]], tf.float32, "image")
+    asked = tf.TensorSpec([None] if name == "domain" else [None, len(choices)], tf.int32, name)
+
+    def translate(x: tf.Tensor, to: tf.Tensor) -> dict[str, tf.Tensor]:
+        height, width = tf.shape(x)[1], tf.shape(x)[2]
+        missing = [[0, 0], [0, -height % model.multiple], [0, -width % model.multiple], [0, 0]]
+        made = model.translate(tf.pad(x, missing, "REFLECT"), to)[:, :height, :width]
+        return {"translated": tf.ensure_shape(made, image.shape)}
+
+    yield "translate", Signature({"image": image, name: asked}, translate)
+
+
 #: The signatures that a capability gives. A new capability is one function above and one line here.
 SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Samples: samples,
@@ -334,6 +354,7 @@ SIGNATURES: dict[type, Callable[[Any], Found]] = {
     Completes: completes,
     Assembles: assembles,
     Classifies: classifies,
+    Translates: translates,
 }
 # What a request without a signature's name runs: the first of these.
 DEFAULTS = ("sample", "sample_with", "translate", "classify", "reconstruct", "assemble")
@@ -516,7 +537,7 @@ def saved_weights(path: str | os.PathLike[str]) -> dict[str, np.ndarray]:
 
 def warm_up_value(spec: tf.TensorSpec) -> tf.Tensor:
     """One row of fixed content for an input: ones for counts and temperatures, else zeros or empty text."""
-    shape = [1, *spec.shape[1:]]
+    shape = [1, *(size or ANY_SIDE for size in spec.shape[1:])]
     ones = spec.name in ("importance_samples", "candidates", "temperature")
     return tf.ones(shape, spec.dtype) if ones else tf.zeros(shape, spec.dtype)
 

@@ -24,7 +24,7 @@ import numpy as np
 import tensorflow as tf
 
 from zoo import latents, registry
-from zoo.errors import UsageError, ZooError
+from zoo.errors import UsageError, ZooError, nearest
 from zoo.latents import Part
 from zoo.layers.text import split_words
 from zoo.noise import RowNoise
@@ -32,14 +32,18 @@ from zoo.plain import table
 
 #: Rows that a signature runs on at a time.
 CHUNK = 64
+#: Of images of any size as many as have so many pixels together.
+CHUNK_PIXELS = CHUNK * 64 * 64
 #: What an example can be: the name of the tensor that holds it.
 MODALITIES = ("image", "features", "text", "tokens")
 
 # The signatures whose outputs, and whose inputs, are examples.
 DRAWING = ("sample", "sample_with")
-READING = ("log_prob", "encode", "complete", "key_patches", "classify")
+READING = ("log_prob", "encode", "complete", "key_patches", "classify", "translate")
 #: The value of a condition with which a sample is as without it.
 NEUTRAL = {"temperature": 1.0, "top_k": 0, "prompt": ""}
+#: What is filled up by reflection has to have something to reflect.
+SMALLEST_SIDE = 8
 
 Seeds = Sequence[int] | np.ndarray
 
@@ -444,6 +448,85 @@ class LoadedModel:
         """
         return self.run("classify", **{self.takes: x})
 
+    # -- translation ---------------------------------------------------------------------------------------
+
+    @property
+    def domains(self) -> tuple[str, ...]:
+        """The names of the domains that it translates between; () where it changes attributes."""
+        return tuple(self.card.get("dataset", {}).get("domains", ())) if self.asks == "domain" else ()
+
+    @property
+    def asks(self) -> str | None:
+        """What is asked for: `domain` or `attributes`; None of a model that does not translate."""
+        inputs = self.signatures.get("translate", {"inputs": {}})["inputs"]
+        return next((name for name in inputs if name != "image"), None)
+
+    def target(self, to: str | int | Mapping[str, Any] | np.ndarray) -> np.ndarray:
+        """What is asked for, as the signature takes it.
+
+        Args:
+            to: a domain by its name or number; of attributes a value of each that changes, by name:
+                `{"hair": "black", "young": 1}`.
+
+        Returns:
+            int32 [], a domain; or [A], the values of attributes, -1 for those that stay as they are. An array
+            is given back as it is.
+
+        Raises:
+            UsageError: there is no such domain, attribute or value; those that there are are named.
+        """
+        self.require("translate")
+        if isinstance(to, np.ndarray):
+            return to
+        if self.asks == "domain":
+            if isinstance(to, Mapping):
+                raise UsageError(f"{self.name} translates to a domain: {', '.join(self.domains)}.")
+            if to in self.domains:
+                return np.array(self.domains.index(str(to)), np.int32)
+            if str(to).isdecimal() and int(to) < len(self.domains):
+                return np.array(int(to), np.int32)
+            known = ", ".join(self.domains)
+            raise UsageError(
+                f"{self.name} knows no domain {to!r}; it knows {known}.{nearest(str(to), self.domains)}"
+            )
+        names = [*self.attributes]
+        told = "; ".join(f"{name}: {', '.join(values)}" for name, values in self.attributes.items())
+        if not isinstance(to, Mapping):
+            raise UsageError(f"{self.name} changes attributes: say which and how. It knows {told}.")
+        found = np.full(len(names), -1, np.int32)
+        for name, value in to.items():
+            if name not in names:
+                raise UsageError(
+                    f"{self.name} knows no attribute {name!r}; it knows {told}.{nearest(name, names)}"
+                )
+            values = self.attributes[name]
+            if str(value) not in values:
+                raise UsageError(
+                    f"{name} is one of {', '.join(values)}, not {value!r}.{nearest(str(value), values)}"
+                )
+            found[names.index(name)] = values.index(str(value))
+        return found
+
+    def translate(self, x: np.ndarray, to: str | int | Mapping[str, Any] | np.ndarray) -> np.ndarray:
+        """Images in another domain, or with other attributes.
+
+        Args:
+            x: float32 [N, H, W, C] in [0, 1], of any size.
+            to: see `target`; or one for each image, int [N] or [N, A].
+
+        Returns:
+            Like x.
+
+        Raises:
+            UsageError: it cannot, or there is no such domain, attribute or value.
+        """
+        target = self.target(to)
+        if np.ndim(target) < len(self._inputs["translate"][str(self.asks)].shape):
+            target = np.broadcast_to(target, (len(x), *np.shape(target)))
+        if min(np.shape(x)[1:3], default=0) < SMALLEST_SIDE:
+            raise UsageError(f"images to be translated are at least {SMALLEST_SIDE}x{SMALLEST_SIDE}.")
+        return self.run("translate", image=x, **{str(self.asks): target})["translated"]
+
     @property
     def class_names(self) -> tuple[str, ...]:
         """The name of each class of the data that the model was trained on."""
@@ -478,12 +561,15 @@ class LoadedModel:
         if rows == 0 or any(len(value) != rows for value in checked.values()):
             counts = ", ".join(f"{len(value)} of {name}" for name, value in checked.items())
             raise UsageError(f"{signature} of {self.name} needs as many rows of each input: got {counts}.")
-        function = self._functions[signature]
+        function, size = self._functions[signature], CHUNK
+        if any(None in self._inputs[signature][name].shape[1:] for name in checked):
+            pixels = max(np.prod(value.shape[1:3], dtype=int) for value in checked.values() if value.ndim > 3)
+            size = max(1, min(CHUNK, CHUNK_PIXELS // pixels))  # a matter of the size of the images alone
 
         def work() -> Iterator[dict[str, np.ndarray]]:
-            for start in range(0, rows, CHUNK):
-                count = min(CHUNK, rows - start)
-                index = np.minimum(np.arange(start, start + CHUNK), rows - 1)
+            for start in range(0, rows, size):
+                count = min(size, rows - start)
+                index = np.minimum(np.arange(start, start + size), rows - 1)
                 outputs = function(**{name: tf.constant(value[index]) for name, value in checked.items()})
                 yield {name: value.numpy()[:count] for name, value in outputs.items()}
 
@@ -562,7 +648,10 @@ class LoadedModel:
                 f"images hold numbers from 0 to 1, got {value.dtype}: divide by the highest level."
             )
         if not spec.shape.is_compatible_with(value.shape):
-            wanted, got = (" x ".join(map(str, shape)) for shape in (spec.shape[1:], value.shape[1:]))
+            wanted, got = (
+                " x ".join("any" if size is None else str(size) for size in shape)
+                for shape in (spec.shape[1:], value.shape[1:])
+            )
             raise UsageError(
                 f"{self.name} takes {name} rows of shape {wanted}: got {got or 'single values'}."
             )

@@ -22,10 +22,11 @@ from zoo.errors import UsageError, nearest
 class Schedule:
     """A learning rate as a function of the optimizer's step.
 
-    For w steps it rises linearly from 0 to `start`; then it goes to `end`, where it is from step T on:
+    For w steps it rises linearly from 0 to `start`, and stays there for a share f of those that are left;
+    then it goes to `end`, where it is from step T on:
 
         constant        start
-        linear          start + (end - start) p                  p = (s - w) / (T - w)
+        linear          start + (end - start) p                  p = (s - v) / (T - v), v = w + f (T - w)
         cosine          end + (start - end) (1 + cos(pi p)) / 2
         exponential     start (end / start)^p
 
@@ -38,6 +39,7 @@ class Schedule:
         start, end: the highest rate and the last one.
         warmup: w.
         steps: T, where it is not the length of the run.
+        flat: f, of all but `constant` and `inverse_sqrt`.
         scale, width: of `inverse_sqrt`; its width is that of the model.
 
     References:
@@ -50,6 +52,7 @@ class Schedule:
     end: float | None = None
     warmup: int = 0
     steps: int | None = None
+    flat: float = 0.0
     scale: float = 1.0
     width: int | None = None
 
@@ -69,6 +72,8 @@ class Schedule:
         for name in sorted(unused):
             if getattr(self, name) is not None:
                 raise UsageError(f"the schedule {kind} has no {name}.")
+        if not 0 <= self.flat < 1 or (self.flat and self.schedule in ("constant", "inverse_sqrt")):
+            raise UsageError("flat is a share of the steps, from 0 to below 1, of a schedule with an end.")
         rates = (self.start or 0.0, self.end or 0.0, self.scale)
         counts = (self.warmup, self.steps or 1, self.width or 0)
         if not all(math.isfinite(number) and number >= 0 for number in (*rates, *counts)):
@@ -89,7 +94,8 @@ class Schedule:
         assert self.start is not None
         steps = self.steps or steps
         warmup = self.warmup if self.schedule == "constant" else min(self.warmup, steps - 1)
-        p = tf.clip_by_value((s - warmup) / max(1, steps - warmup), 0.0, 1.0)
+        begun = warmup + self.flat * max(0, steps - warmup)
+        p = tf.clip_by_value((s - begun) / max(1.0, steps - begun), 0.0, 1.0)
         share = (self.end or 0.0) / self.start
         match self.schedule:
             case "linear":

@@ -9,7 +9,9 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import functools
 import logging
+import math
 import platform
 import random
 import shlex
@@ -36,6 +38,7 @@ from zoo.base import (
     GenerativeModel,
     Predicts,
     Tokenises,
+    Translates,
     TwoStage,
     configure,
 )
@@ -48,6 +51,7 @@ from zoo.callbacks import (
     Recorder,
     State,
     Stopped,
+    TranslationPainter,
     Validator,
     best_weights,
     draw_results,
@@ -97,6 +101,7 @@ class Plan:
         counting: whether the model counts every example once, instead of descending on batches.
         mismatched: draws captions that do not fit, for a model that learns from them.
         first_stage: of a model of two stages the first one.
+        beside: what of other examples stands in a batch beside each example, by its name in the data.
     """
 
     model: str
@@ -115,12 +120,14 @@ class Plan:
     counting: bool
     mismatched: datasets.Mismatched | None
     first_stage: SavedTokens | None = None
+    beside: str | None = None
 
     def batches(self, steps: int, start_step: int = 0) -> tf.data.Dataset:
         """The training batches of `steps` steps, all of the phase of the first one."""
         stretch = self.timetable.at(start_step).stretch
+        main, others = self.sides
         found = datasets.batches(
-            self.train,
+            main,
             stretch.batch_size,
             seed=self.seed,
             start_step=start_step - stretch.start,
@@ -133,7 +140,25 @@ class Plan:
             found = datasets.with_labelled(
                 found, self.train, stretch.batch_size, seed=self.seed, start_step=start_step
             )
+        if self.beside:
+            found = datasets.with_others(
+                found, others, [self.beside], stretch.batch_size, seed=self.seed, start_step=start_step
+            )
         return found
+
+    @functools.cached_property
+    def sides(self) -> tuple[datasets.Data, datasets.Data]:
+        """The examples of a batch, and those that others beside them are of: two domains, or all and all.
+
+        Where some stand beside others, only what is translated is read.
+        """
+        if self.beside is None:
+            return self.train, self.train
+        kept = ["image", "attributes" if self.beside == "attributes" else "domain"]
+        found = dataclasses.replace(self.train, fields={name: self.train.fields[name] for name in kept})
+        if self.beside == "image":
+            return datasets.side(found, 0), datasets.side(found, 1)
+        return found, found
 
     @property
     def labels(self) -> int:
@@ -212,8 +237,17 @@ def plan(
             log.info("images are resized to %dx%d (--image-size changes it)", image_size, image_size)
     source: dict[str, Any] = {"data_dir": data_dir, "skip_bad": skip_bad}
 
+    chosen = {**base["config"], **changed}
+    options = {field.name for field in dataclasses.fields(config_class)}
+
     def load(split: str) -> datasets.Data:
         found = datasets.load(spec, split, image_size=image_size, limit=limit, **source)
+        if names := chosen.get("changes"):
+            return datasets.with_attributes(found, names)
+        if "domains" in options:
+            return datasets.of_domains(found, chosen.get("domains", ()))
+        if chosen.get("of") == "domain":
+            return datasets.domains_as_classes(found)
         return datasets.as_features(found) if model_class.modality == "features" else found
 
     train = load("train")
@@ -251,9 +285,16 @@ def plan(
     # A test split that is missing is told now, not when the training is done.
     validation, test = (load("validation"), load("test")) if judged(model_class) else (None, None)
     batch = batch_size or base["batch_size"]
-    if len(train) < batch:
-        log.info("%s has %d training examples: the batch has as many", spec, len(train))
-        batch = len(train)
+    sides, beside = [len(train)], None
+    if issubclass(model_class, Translates):
+        unpaired = model_class.unpaired
+        beside = "image" if unpaired else "attributes" if chosen.get("changes") else "domain"
+        if unpaired:  # an epoch passes through the larger domain
+            sides = np.bincount(train.fields["domain"]).tolist()
+    examples = max(sides)
+    if min(sides) < batch:
+        log.info("%s has %d training examples: the batch has as many", spec, min(sides))
+        batch = min(sides)
     counting = issubclass(model_class, Counts)
     phases = model_class.phases(config)
     scheduled = [turn for turn, values in optimizers.items() if depends_on_length(values)]
@@ -263,7 +304,7 @@ def plan(
             f"optimizers start anew with the phase {anew[0]!r}, and it with them.\n"
             "Give it as a number, with the schedule constant, or with steps of its own."
         )
-    timetable = Timetable(phases, len(train), batch, every_row=counting)
+    timetable = Timetable(phases, examples, batch, every_row=counting)
     if steps is None and epochs is None:
         steps, epochs = base.get("steps"), base.get("epochs")
         if epochs is None:
@@ -286,7 +327,7 @@ def plan(
                 "fingerprint": train.info.fingerprint,
                 "image_size": image_size,
                 "limit": limit,
-                "examples": len(train),
+                "examples": examples,
             },
             "batch_size": batch,
             "seed": seed,
@@ -311,6 +352,7 @@ def plan(
         counting=counting,
         mismatched=datasets.Mismatched(train, candidates, seed) if candidates else None,
         first_stage=first,
+        beside=beside,
     )
 
 
@@ -390,6 +432,13 @@ def _fitted(
             if field in (example, "caption"):
                 symbols, longest = survey(data.fields[field], values.get("text", "words"))
                 decided |= {f"{side}_vocabulary": list(symbols), f"{side}_length": longest}
+    if values.get("changes"):
+        decided["values"] = [len(each) for each in data.info.attribute_values]
+        decided["groups"] = [[*group] for group in datasets.known_together(data.fields["attributes"])]
+    elif "domains" in options:
+        decided["domains"] = [*data.info.domain_names]
+        if "values" in options:
+            decided["values"] = [len(data.info.domain_names)]
     if values.get("classes"):
         data.require("label")
         decided["classes"] = len(data.info.class_names)
@@ -397,8 +446,8 @@ def _fitted(
         data.require("attributes")
         decided["attributes"] = [len(each) for each in data.info.attribute_values]
     for key in decided.keys() & changed.keys():
-        asked = changed[key]
-        if (list(asked) if isinstance(asked, tuple) else asked) != decided[key]:
+        asked = _listed(changed[key])
+        if asked not in (decided[key], []):  # nothing named is left to the data
             raise UsageError(
                 f"{key}={asked!r}: the data decides it, and {data.spec} has {_short(decided[key])}."
                 + (" Another size: --image-size." if key == "image_shape" else "")
@@ -617,8 +666,11 @@ def build(plan: Plan) -> GenerativeModel:
     if plan.first_stage is not None:
         model.stand_on(plan.first_stage, plan.first_stage.weights_hash)
     half = plan.settings["precision"] == "mixed_float16"
+    # A turn that is not due at every step makes fewer of its own, which its schedule counts.
+    every = {turn.name: turn.every for turn in model.turns()}
     made = {
-        turn: make_optimizer(turn, values, plan.steps) for turn, values in plan.settings["optimizers"].items()
+        turn: make_optimizer(turn, values, math.ceil(plan.steps / every.get(turn, 1)))
+        for turn, values in plan.settings["optimizers"].items()
     }
     model.compile(
         {turn: keras.optimizers.LossScaleOptimizer(made[turn]) if half else made[turn] for turn in made},
@@ -657,6 +709,8 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
         count = samples_to_watch(model, last.steps_per_epoch * last.batch_size)
         painter = Painter(state, events, run, batches, prompts, count)
         callbacks.append(painter)
+    if isinstance(model, Translates):
+        callbacks.append(TranslationPainter(state, events, run, batches, plan.train))
     watching = watches(model, plan.train, plan.validation, painter, batches, plan.seed, run.path.parent)
     callbacks.append(Diagnostics(state, events, progress, watching))
     checkpointer = Checkpointer(state, run, recorder, plan.steps)
@@ -840,6 +894,7 @@ def card(
             "levels": info.levels,
             "class_names": list(info.class_names),
             "attributes": dict(zip(info.attribute_names, map(list, info.attribute_values), strict=True)),
+            **({"domains": list(info.domain_names)} if isinstance(model, Translates) else {}),
             "feature_names": list(info.feature_names),
             "dequantised": list(info.dequantised),
             "notes": list(info.notes),
@@ -917,7 +972,12 @@ def differences(plan: Plan, run: Run) -> list[str]:
 def _flat(value: Any, prefix: str = "") -> dict[str, Any]:
     if isinstance(value, Mapping):
         return {k: v for key, item in value.items() for k, v in _flat(item, f"{prefix}{key}.").items()}
-    return {prefix[:-1]: list(value) if isinstance(value, tuple) else value}
+    return {prefix[:-1]: _listed(value)}
+
+
+def _listed(value: Any) -> Any:
+    """A value with lists for tuples, as JSON gives them back."""
+    return [_listed(each) for each in value] if isinstance(value, tuple | list) else value
 
 
 def _short(value: Any) -> str:
@@ -977,7 +1037,8 @@ def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
     size = plan.batch_size // 2
     while size >= strategy.num_replicas_in_sync:
         phases = registry.model_class(plan.model).phases(plan.config)
-        timetable = Timetable(phases, len(plan.train), size, every_row=plan.counting)
+        examples = plan.settings["dataset"]["examples"]
+        timetable = Timetable(phases, examples, size, every_row=plan.counting)
         smaller = dataclasses.replace(plan, batch_size=size, timetable=timetable)
         last = timetable.stretches[-1].start  # the largest networks come last
         try:

@@ -107,6 +107,8 @@ class Subject:
             return np.array([1, 3, 11, 2], np.int32)
         if name == "label":
             return np.arange(ROWS, dtype=np.int32)
+        if name == "domain":
+            return np.arange(ROWS, dtype=np.int32) % len(self.loaded.domains)
         if name == "temperature":
             return np.ones(ROWS, np.float32)
         if name == "prompt":

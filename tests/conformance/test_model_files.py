@@ -91,7 +91,17 @@ def test_shipped_model_is_what_its_command_makes_now(path):
     assert card["command"] == f"gmzoo train {name}" + (f" --preset {preset}" if preset != default else "")
     values = registry.presets(name)[preset]
     config_class = registry.model_class(name).config_class()
-    decided = ("image_shape", "features", "classes", "attributes", "vocabulary", "length")
+    decided = (
+        "image_shape",
+        "features",
+        "classes",
+        "attributes",
+        "vocabulary",
+        "length",
+        "domains",
+        "values",
+    )
+    decided += ("groups",)
     of_data = {key: value for key, value in card["config"].items() if value and key.endswith(decided)}
     config = configure(config_class, {**values["config"], **of_data})
     assert configure(config_class, card["config"]) == config  # an option that is newer is at its default

@@ -42,7 +42,10 @@ def test_inputs_and_outputs_are_batch_major_and_never_share_a_name(subject):
     for name, table in subject.loaded.signatures.items():
         for spec in [*table["inputs"].values(), *table["outputs"].values()]:
             assert spec["shape"][0] is None, name
-            assert None not in spec["shape"][1:], name
+            # Images to be translated may be of any size.
+            any_size = "translated" in table["outputs"] and len(spec["shape"]) == 4
+            rest = spec["shape"][3 if any_size else 1 :]
+            assert None not in rest, name
         assert not table["inputs"].keys() & table["outputs"].keys(), name
 
 
@@ -134,6 +137,22 @@ def test_probabilities_of_classes_sum_to_one_and_the_likeliest_is_named(subject)
     np.testing.assert_allclose(found["probabilities"].sum(1), 1.0, atol=1e-5)
     np.testing.assert_array_equal(found["class_index"], found["probabilities"].argmax(1))
     assert found["probabilities"].shape[1] == len(subject.loaded.class_names)
+
+
+def test_translations_are_images_of_the_same_size_whichever_it_is(subject):
+    if "translate" not in subject.loaded.signatures:
+        return
+    channels = subject.model.example_shape()[-1]
+    targets = subject.requests["translate"][subject.loaded.asks]
+    for height, width in ((8, 8), (9, 14)):
+        x = np.random.default_rng(0).random((len(targets), height, width, channels), np.float32)
+        made = subject.loaded.translate(x, targets)
+        assert (made.shape, made.dtype) == (x.shape, np.float32)
+        assert 0.0 <= made.min() < made.max() <= 1.0
+        assert np.abs(made - x).max() > 0.01
+    # What is filled up by reflection is cut off again.
+    filled = np.pad(x, [[0, 0], [0, 3], [0, 2], [0, 0]], "reflect")
+    np.testing.assert_allclose(subject.loaded.translate(filled, targets)[:, :9, :14], made, atol=1e-5)
 
 
 def test_png_files_hold_the_samples(subject):

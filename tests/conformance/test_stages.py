@@ -34,7 +34,7 @@ def second(subject_of):
 
 
 def test_one_line_stops_and_resumes_in_the_first_stage(tmp_path, monkeypatch):
-    """It is a run of its own, with the data and the seed of the second, which does not begin before it ends."""
+    """It is a run of its own, with the data and seed of the second, which does not begin before it ends."""
     done = []
 
     def train(plan, run, *_):

@@ -23,6 +23,7 @@ COMMANDS = {
     "traverse": ({"traverse"}, ["--frames", "3"], ".png"),
     "complete": ({"complete", "assemble"}, ["--limit", "3"], ".npz"),
     "classify": ({"classify"}, ["--limit", "5"], ".csv"),
+    "translate": ({"translate"}, ["--limit", "3", "--to", "1"], ".npz"),
 }
 
 

@@ -6,6 +6,15 @@ Importing this imports no TensorFlow; only `batches`, and preparing a named set 
 from zoo.data.catalogue import CATALOGUE
 from zoo.data.dataset import Data, Info, rounded
 from zoo.data.dequantise import as_features
+from zoo.data.domains import (
+    counterparts,
+    domains_as_classes,
+    known_together,
+    of_domains,
+    side,
+    with_attributes,
+    with_others,
+)
 from zoo.data.labels import keep_labels, with_labelled
 from zoo.data.loading import LOCAL, check, default_split, load
 from zoo.data.mismatched import Mismatched
@@ -20,12 +29,19 @@ __all__ = [
     "as_features",
     "batches",
     "check",
+    "counterparts",
     "default_split",
+    "domains_as_classes",
     "epochs_to_steps",
     "in_order",
     "keep_labels",
+    "known_together",
     "load",
+    "of_domains",
     "rounded",
+    "side",
     "steps_per_epoch",
+    "with_attributes",
     "with_labelled",
+    "with_others",
 ]

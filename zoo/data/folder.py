@@ -28,7 +28,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from zoo.data.content import Content, has_test
+from zoo.data.content import Content, cut, has_test, with_all_splits
 from zoo.data.convert import CHANNELS, recolour, resize
 from zoo.data.dataset import Info
 from zoo.data.images import BadImageError, decode, shape_of
@@ -121,6 +121,69 @@ def has_test_folder(path: Path) -> bool:
     existing(path, "folder")
     with opened(path) as files:
         return has_test(lay_out(files).parts)
+
+
+@dataclass(frozen=True)
+class Originals:
+    """The images of a folder or a `.zip`, each in its own size, read when they are asked for.
+
+    Attributes:
+        path: the folder or `.zip`.
+        files: the path of each image inside.
+        domains: the folder of each; nothing where the folder is flat.
+    """
+
+    path: Path
+    files: tuple[str, ...]
+    domains: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def only(self, index: Sequence[int]) -> Originals:
+        """Some of them, in the order of `index`."""
+        domains = tuple(self.domains[row] for row in index) if self.domains else ()
+        return Originals(self.path, tuple(self.files[row] for row in index), domains)
+
+    def read(self, channels: int, skip_bad: bool = False) -> Iterator[tuple[str, np.ndarray]]:
+        """File and image, uint8 [H, W, channels], one after another.
+
+        Raises:
+            UsageError: a file is no image; with `skip_bad` it is told and left out.
+        """
+        with opened(self.path) as files, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # odd metadata and the like: the pixels count
+            for name in self.files:
+                try:
+                    image = recolour(decode(files.read(name)), channels)
+                except (BadImageError, OSError) as error:
+                    if not skip_bad:
+                        raise bad_file(self.path, name, error) from error
+                    log.warning("%s: skipped %s, which %s", self.path, name, error)
+                    continue
+                yield name, image
+
+
+def originals(path: Path, split: str | None = None, limit: int | None = None) -> Originals:
+    """The images of one split of a folder as they are: `read` gives them in one size.
+
+    Args:
+        path: the folder or `.zip`.
+        split: as `zoo.data.load` takes it; None: `test` where there are such images, else `all`.
+        limit: at most this many.
+
+    Raises:
+        UsageError: there are none, or no such split.
+    """
+    existing(path, "folder")
+    with opened(path) as files:
+        layout = lay_out(files)
+    label = np.array(layout.label or [0] * len(layout.images), np.int32)
+    content = Content({"label": label}, parts=layout.parts, files=layout.images)
+    split = split or ("test" if has_test(layout.parts) else "all")
+    chosen = cut(with_all_splits(content), f"folder:{path}", split, limit)
+    names = tuple(layout.class_names[number] for number in chosen.fields["label"]) if layout.label else ()
+    return Originals(path, chosen.info.files, names)
 
 
 def short_hash(text: str) -> str:
@@ -294,9 +357,7 @@ def gather(
             elif skip_bad:
                 bad[name] = str(result)
             else:
-                raise UsageError(
-                    f"{files.root}: {name} {result}.\nRemove it, or go on without such files by --skip-bad."
-                ) from result
+                raise bad_file(files.root, name, result) from result
 
     shapes = dict(good(lambda name: shape_of(files.read(name)), layout.images, "looked at"))
     if not shapes:
@@ -359,6 +420,11 @@ def gather(
     if time.monotonic() - started > 2:
         log.info("%s: %d images read in %.1f s", files.root, len(kept), time.monotonic() - started)
     return Content(fields, info, parts, tuple(kept))
+
+
+def bad_file(root: Path, name: str, error: Exception) -> UsageError:
+    """What is said of one bad file."""
+    return UsageError(f"{root}: {name} {error}.\nRemove it, or go on without such files by --skip-bad.")
 
 
 def no_image(root: Path, bad: Mapping[str, str]) -> UsageError:

@@ -42,6 +42,7 @@ def rows_of_step(
     start_step: int = 0,
     every_row: bool = False,
     first_epoch: int = 0,
+    stream: int = 0,
 ) -> Iterator[np.ndarray]:
     """The rows of each batch from `start_step` on, for ever.
 
@@ -52,14 +53,16 @@ def rows_of_step(
         start_step: the first step.
         every_row: an epoch has a last batch with its remainder, filled up with -1.
         first_epoch: the number of the epoch in which step 0 is.
+        stream: an order of its own, independent of those of other numbers.
 
     Yields:
         int64 [batch_size].
     """
     per_epoch = steps_per_epoch(length, batch_size, every_row)
     epoch, position = divmod(start_step, per_epoch)
+    own = [stream] if stream else []
     while True:
-        order = np.random.Generator(np.random.Philox([seed, first_epoch + epoch])).permutation(length)
+        order = np.random.Generator(np.random.Philox([seed, first_epoch + epoch, *own])).permutation(length)
         order = np.pad(order, (0, max(0, per_epoch * batch_size - length)), constant_values=-1)
         for step in range(position, per_epoch):
             yield order[step * batch_size : (step + 1) * batch_size]
@@ -93,6 +96,7 @@ def batches(
     every_row: bool = False,
     first_epoch: int = 0,
     mismatched: Mismatched | None = None,
+    stream: int = 0,
 ) -> tf.data.Dataset:
     """Full batches in a random order that is a function of the seed, endless or `steps` of them.
 
@@ -105,6 +109,7 @@ def batches(
         every_row: an epoch has every row once; its last batch is filled up with rows of weight 0.
         first_epoch: the number of the epoch in which step 0 is.
         mismatched: gives each example a caption that does not fit it.
+        stream: an order of its own, independent of those of other numbers.
 
     Returns:
         A dataset of dictionaries: image float32 [B, H, W, C] in [0, 1] (value / (levels-1)), captions as
@@ -116,7 +121,7 @@ def batches(
     steps_per_epoch(len(data), batch_size)  # complain now, not from inside the pipeline
 
     def generate() -> Iterator[dict[str, np.ndarray]]:
-        found = rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch)
+        found = rows_of_step(len(data), batch_size, seed, start_step, every_row, first_epoch, stream)
         for step, index in enumerate(found, start_step):
             batch = rows(data, np.maximum(index, 0))
             if mismatched:

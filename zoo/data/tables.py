@@ -118,15 +118,16 @@ def attribute_columns(
     """The attributes as numbers.
 
     Returns:
-        int32 [N, A], -1 where an image has none, and the names of each attribute's values: numbers by size,
-        then words.
+        int32 [N, A], -1 where an image has none or its cell is empty, and the names of each attribute's
+        values: numbers by size, then words.
     """
     columns = zip(*tables.attributes.values(), strict=True)
-    values = tuple(tuple(sorted(set(column), key=numbers_first)) for column in columns)
+    values = tuple(tuple(sorted({*column} - {""}, key=numbers_first)) for column in columns)
     table = np.full((len(images), len(values)), -1, np.int32)
     for row, image in enumerate(images):
         for column, cell in enumerate(tables.attributes.get(image, ())):
-            table[row, column] = values[column].index(cell)
+            if cell:
+                table[row, column] = values[column].index(cell)
     return table, values
 
 

@@ -27,6 +27,7 @@ from zoo.evaluation import (
     obedience,
     probing,
     reconstruction,
+    translation,
     variety,
 )
 from zoo.evaluation.metrics import SCHEMA, Metrics, over_models
@@ -175,6 +176,18 @@ MEASURES: dict[str, Measure] = {
         "a model that reconstructs images",
         lambda s: "reconstruct" in s.model.signatures and s.model.takes == "image",
         reconstruction.measure,
+    ),
+    "translation": Measure(
+        (
+            "translation_error",
+            "unchanged_error",
+            "cycle_error",
+            "translation_accuracy",
+            "kept_*_accuracy",
+        ),
+        "a model that translates, and data with the domains or attributes that it knows",
+        lambda s: translation.translatable(s.model, s.data),
+        translation.measure,
     ),
     "parzen": Measure(
         ("parzen",), f"{IMAGES} of at most {LARGEST_KEPT} values", _small_images, densities.window

@@ -18,7 +18,12 @@ log = logging.getLogger("gmzoo")
 
 
 def example_shape(model: LoadedModel) -> list[int | None]:
-    """The shape of one example, as the model reads it; as it draws it, where it reads none."""
+    """The shape of one example, as the model reads it; as it draws it, where it reads none.
+
+    What may be of any size is of that of its training.
+    """
+    if "translate" in model.signatures:
+        return [*model.card["config"]["image_shape"]]
     for signature in ("log_prob", "classify", "encode"):
         if signature in model.signatures:
             shape: list[int | None] = model.signatures[signature]["inputs"][model.takes]["shape"][1:]
@@ -58,6 +63,8 @@ def load(
     if model.takes == "tokens":  # each text of the user's own has a vocabulary of its own
         options["vocabulary"] = model.card.get("config", {}).get("vocabulary")
     found = zoo.data.load(spec, split, **options)
+    if model.card.get("config", {}).get("of") == "domain":
+        found = zoo.data.domains_as_classes(found)
     if model.takes == "features":
         found = zoo.data.as_features(found)
     found.require(model.takes, *needs)

@@ -246,7 +246,7 @@ def choose(
     candidates = [*_own(runs)]
     if not candidates:
         raise UsageError("No vit makes features of images here: train one (gmzoo train vit), or name one.")
-    same = [each for each in candidates if trained_on(each[1], spec, info)]
+    same = _knowing([each for each in candidates if trained_on(each[1], spec, info)], info.class_names)
     shipped = [each for each in candidates if registry.SHIPPED in each[0].parents]
     path, card = _nearest(same or shipped or candidates, image_shape)
     if not same:
@@ -261,7 +261,11 @@ def choose(
 
 
 def own(
-    spec: str, info: Info, image_shape: Sequence[int], runs: str | os.PathLike[str] | None = None
+    spec: str,
+    info: Info,
+    image_shape: Sequence[int],
+    runs: str | os.PathLike[str] | None = None,
+    names: tuple[str, ...] | None = None,
 ) -> SavedModelExtractor | None:
     """The zoo's own extractor that was trained on this data set, as `choose`; None where there is none.
 
@@ -270,8 +274,14 @@ def own(
         info: its description.
         image_shape: (H, W, C) of its images.
         runs: where runs live.
+        names: the classes that it must name; None: those of the data if there is such a one.
     """
-    same = [each for each in _own(runs) if trained_on(each[1], spec, info)]
+    described = info if names is None else dataclasses.replace(info, class_names=names)
+    same = [each for each in _own(runs) if trained_on(each[1], spec, described)]
+    if names is None:
+        same = _knowing(same, info.class_names)
+    else:
+        same = [each for each in same if (*each[1]["dataset"].get("class_names", ()),) == names]
     return _opened(_nearest(same, image_shape)[0]) if same else None
 
 
@@ -290,6 +300,14 @@ def again(path: Path, weights_hash: str) -> SavedModelExtractor:
     if file_hash(path / WEIGHTS_FILE) != weights_hash:
         raise ZooError(f"{path}, whose features were used until now, has other weights.")
     return _opened(path)
+
+
+def _knowing(
+    candidates: list[tuple[Path, dict[str, Any]]], names: tuple[str, ...]
+) -> list[tuple[Path, dict[str, Any]]]:
+    """Those that name just these classes; all, where none does. Some were trained on domains instead."""
+    knowing = [each for each in candidates if (*each[1]["dataset"].get("class_names", ()),) == names]
+    return knowing or candidates
 
 
 def _nearest(
