@@ -652,7 +652,7 @@ def _train(
 
 def _kept_first_stage(run: Run, name: str) -> Path:
     """Where a run of a model of two stages keeps the SavedModel of the first."""
-    return run.path / registry.model_class(name).first_stage / "1"  # type: ignore[attr-defined]
+    return run.path / registry.model_class(name).first_stage / "1"
 
 
 def build(plan: Plan) -> GenerativeModel:
