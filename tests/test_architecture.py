@@ -45,7 +45,7 @@ HEAVY = {
     "tensorflow_probability",
 }
 # Methods of the base with a default that a model may replace; their docstrings say so.
-REPLACEABLE = {"shared", "begin", "due", "phases"}
+REPLACEABLE = {"shared", "begin", "due", "phases", "measure_statistics"}
 
 
 @dataclasses.dataclass(frozen=True)
