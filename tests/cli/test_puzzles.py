@@ -10,6 +10,7 @@ from PIL import Image
 import zoo
 import zoo.data
 from zoo.base import Assembles, GenerativeModel, Samples
+from zoo.errors import UsageError
 from zoo.exporting import export
 
 pytestmark = pytest.mark.xdist_group("cli")
@@ -119,6 +120,15 @@ def test_of_whole_images_the_patches_are_taken(gmzoo, collage):
     loaded, found = zoo.load(collage), arrays("some.npz")
     np.testing.assert_array_equal(found["patches"], loaded.key_patches(x))
     np.testing.assert_array_equal(found["image"], loaded.assemble(found["patches"], seeds=[3, 70])["image"])
+
+
+def test_patches_are_numbers_from_0_to_1(collage):
+    loaded = zoo.load(collage)
+    assert loaded.patches_shape == (2, 8, 8, 1)
+    with pytest.raises(UsageError, match="from 0 to 1, got uint8"):
+        loaded.assemble(np.zeros((1, 2, 8, 8, 1), np.uint8))
+    with pytest.raises(UsageError, match="given rows of shape 2"):
+        loaded.assemble(np.zeros((1, 2, 8, 8, 1)), given=[[1, 1, 0]])
 
 
 @pytest.mark.parametrize(

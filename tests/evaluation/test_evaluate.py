@@ -233,7 +233,7 @@ def test_what_is_made_of_patches_is_named_by_how_many_there_are():
     receipt = found["patches_2_accuracy"]["receipt"]
     assert (receipt["samples"], receipt["n"], receipt["found"]["oracle_accuracy"]) == (500, 600, 1.0)
     with pytest.raises(UsageError, match="patches of painter cannot be measured: it needs"):
-        evaluate(Painter(), metrics=["patches_2_accuracy"])
+        evaluate(Painter(), metrics=["patches"])
 
 
 def test_real_images_are_rounded_as_samples_are(monkeypatch):
