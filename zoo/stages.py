@@ -25,7 +25,7 @@ WEIGHTS_FILE = "variables/variables.data-00000-of-00001"
 
 @final
 class SavedTokens(Tokenises):
-    """The tokens of images, as a SavedModel makes them: its signatures `encode` and `decode`.
+    """The tokens of images, as a SavedModel makes them: its signatures `encode` and `decode`, once open.
 
     Attributes:
         path: the folder of its version.
@@ -41,6 +41,7 @@ class SavedTokens(Tokenises):
             UsageError: it has no tokens, or there is no SavedModel.
         """
         self.path = path
+        self._loaded: Any = None
         if not (path / CARD_FILE).is_file():
             raise UsageError(f"{path} holds no SavedModel of the zoo ({CARD_FILE}).")
         self.card: dict[str, Any] = json.loads((path / CARD_FILE).read_text(encoding="utf-8"))
@@ -50,7 +51,12 @@ class SavedTokens(Tokenises):
         height, width, channels = self.card["signatures"]["encode"]["inputs"]["image"]["shape"][1:]
         self.image_shape: tuple[int, int, int] = (height, width, channels)
         self.weights_hash = file_hash(path / WEIGHTS_FILE)
-        self._loaded = tf.saved_model.load(str(path))  # holds the variables that its functions read
+
+    def open(self) -> SavedTokens:
+        """Loads its functions, where that is not done: outside of all graphs."""
+        if self._loaded is None:
+            self._loaded = tf.saved_model.load(str(self.path))  # holds the variables that its functions read
+        return self
 
     def token_grid(self) -> tuple[int, int]:
         height, width = self.card["tokens"]["grid"]

@@ -664,7 +664,8 @@ def build(plan: Plan) -> GenerativeModel:
     finally:
         random.setstate(before)
     if plan.first_stage is not None:
-        model.stand_on(plan.first_stage, plan.first_stage.weights_hash)
+        assert isinstance(model, TwoStage)
+        model.stand_on(plan.first_stage.open(), plan.first_stage.weights_hash)
     half = plan.settings["precision"] == "mixed_float16"
     # A turn that is not due at every step makes fewer of its own, which its schedule counts.
     every = {turn.name: turn.every for turn in model.turns()}

@@ -103,8 +103,10 @@ class Subject:
             if "prior" in self.loaded.signatures:
                 return self.loaded.prior(SEEDS)
             return self.loaded.encode(self._input("encode", self.loaded.takes, {}))
-        if name in ("importance_samples", "candidates"):
+        if name == "importance_samples":
             return np.array([1, 3, 11, 2], np.int32)
+        if name == "candidates":
+            return np.array([1, 3, 2, 1], np.int32)
         if name == "label":
             return np.arange(ROWS, dtype=np.int32)
         if name == "domain":

@@ -34,16 +34,14 @@ def second(subject_of):
 
 
 def test_one_line_stops_and_resumes_in_the_first_stage(tmp_path, monkeypatch):
-    """It is a run of its own, with the data and seed of the second, which does not begin before it ends."""
+    """It is a run of its own, with the data and the seed of the second, which begins when it has ended."""
     done = []
 
     def train(plan, run, *_):
         done.append(
             (plan.model, plan.preset, run.path.name, plan.seed, plan.settings["dataset"]["image_size"])
         )
-        run.update(
-            model=plan.model, preset=plan.preset, status="stopped", started="now", **plan.settings, steps=4
-        )
+        run.update(**plan.settings, steps=plan.steps, status="stopped", started="now")
         raise Stopped(signal.SIGTERM, 2)
 
     monkeypatch.setattr(training, "_train", train)
@@ -95,7 +93,7 @@ def test_what_is_no_first_stage_is_refused(first):
     path = str(first.run.path)
     for settings, why, size in (
         ({"dvae": "shipped:vae"}, "whose code is no tokens", None),
-        ({"dvae": path}, "of images of 8x8x3, and these are 16x16x3: use --image-size", 16),
+        ({"dvae": path}, "of images of 8x8x3, and these are 32x32x3: use --image-size", 32),
         ({"dvae": path, "codebook": 7}, "codebook=7: .* decides it, and has 6", None),
         ({"dvae": "nowhere/at/all"}, "No such file", None),
     ):

@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.base import Samples, configure
 from zoo.errors import UsageError
 from zoo.exporting import signatures
-from zoo.models.dvae import DVAE, Config, kl_to_uniform, relaxed, token_information
+from zoo.models.dvae import DVAE, SURE, Config, kl_to_uniform, relaxed, token_information, unlike
 from zoo.noise import RowNoise, StepNoise
 
 
@@ -63,6 +63,39 @@ def test_a_dark_and_a_light_picture_begin_with_different_tokens():
     flat = np.stack([np.full((32, 32, 3), value, np.float32) for value in (0.1, 0.9)])
     dark, light = model.logits(tf.cast(255 * flat, tf.int32)).numpy()[:, 28]  # a place in the middle
     assert dark.argmax() != light.argmax()
+
+
+def test_the_first_tokens_stand_for_unlike_places():
+    """Nearly all places are alike; the few that are not have tokens of their own nevertheless."""
+    random = np.random.default_rng(0)
+    centre = 4.0 * random.standard_normal((6, 10))
+    kind = np.append(np.zeros(2000, int), np.repeat(np.arange(1, 6), 8))
+    features = (centre[kind] + 0.01 * random.standard_normal((len(kind), 10))).astype(np.float32)
+    kernel, bias = unlike(features, 6)
+    logits = features @ kernel + bias
+    token = logits.argmax(1)
+    assert len({token[kind == each][0] for each in range(6)}) == 6
+    assert all(len({*token[kind == each]}) == 1 for each in range(6))
+    entropy = np.log(6) - kl_to_uniform(tf.constant(logits)).numpy()
+    assert entropy.mean() == pytest.approx(SURE, rel=0.05)
+
+
+def test_the_encoder_rests_while_the_decoder_learns_to_read():
+    model = dvae(rest=3, image_shape=[8, 8, 1], codebook=4)
+    assert [phase.steps for phase in model.phases(model.config)] == [3, None]
+    x = images(model, 6)
+    x[:3] *= np.linspace(0, 1, 8, dtype=np.float32)[:, None, None] > 0.5
+    model.begin({"image": tf.constant(x)})
+    assert len(np.unique(model.tokenise(tf.constant(x)))) == 4
+    decoder, both = (sum(len(turn.variables) for turn in turns_of(model, phase)) for phase in (0, 1))
+    assert decoder == len(model.decoder.trainable_variables)
+    assert both == len(model.trainable_variables)
+    assert len(DVAE.phases(dvae().config)) == 1
+
+
+def turns_of(model, phase):
+    model.enter(model.first_steps[phase])
+    return model.turns()
 
 
 def test_information_of_tokens():
@@ -205,6 +238,7 @@ def test_tokens_are_whole_numbers_row_by_row_and_decode_to_images():
     x = images(model, 6)
     found = {name: signature.run for name, signature in signatures(model).items()}
     tokens = found["encode"](tf.constant(x))["code"]
+    np.testing.assert_array_equal(model.tokenise(tf.constant(x)), tokens)
     assert (tokens.shape, tokens.dtype) == ((6, 24), tf.int32)
     assert (model.token_grid(), model.token_values()) == ((12, 2), 5)
     assert tokens.numpy().min() >= 0

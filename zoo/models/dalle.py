@@ -308,7 +308,7 @@ class DALLE(GenerativeModel, TwoStage, Ranks, ConditionalLikelihood):
         kept = Path(tempfile.mkdtemp())
         weakref.finalize(self, shutil.rmtree, kept, ignore_errors=True)
         shutil.copytree(folder, kept, dirs_exist_ok=True)
-        first = SavedTokens(kept)
+        first = SavedTokens(kept).open()
         self.stand_on(first, first.weights_hash)
 
     # -- the network ---------------------------------------------------------------------------------------

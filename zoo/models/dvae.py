@@ -27,16 +27,20 @@ from collections.abc import Sequence
 from typing import Literal, final
 
 import keras
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from zoo.annealing import Ramp
-from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Shared, Terms, Tokenises, Turn
+from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Phase, Shared, Terms, Tokenises, Turn
 from zoo.distributions import categorical, diagonal, draw_categorical
 from zoo.errors import UsageError
 from zoo.layers.levels import quantise, to_image
 from zoo.layers.pixel_likelihoods import BernoulliPixels, LogitLaplacePixels, pixel_likelihood
 from zoo.noise import Noise
+
+# Images whose places the first tokens are chosen among, and the entropy of a place's token then, in nats.
+SEEN, SURE = 512, 0.5
 
 CARD = {
     "title": "dVAE",
@@ -156,6 +160,8 @@ class Config:
         first: filters of the decoder's first layer, which gives each token its vector.
         likelihood: p(x|z) of a pixel: `logit_laplace`, or `bernoulli` of two levels.
         levels: how many a pixel has; by default 2 of a Bernoulli, and 256 else.
+        rest: for so many steps at the beginning the encoder rests: it begins with tokens for unlike patches,
+            and the decoder learns to read them. 0: both begin with random weights, as in the paper.
         temperature: of the relaxation in training.
         beta: weight of the KL in training.
     """
@@ -168,6 +174,7 @@ class Config:
     first: int = 64
     likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
     levels: int | None = None
+    rest: int = 0
     temperature: Ramp = Ramp(start=1.0, end=0.0625, steps=1500, shape="cosine")
     beta: Ramp = Ramp(start=0.0, end=1.65, steps=50, shape="cosine")
 
@@ -177,6 +184,8 @@ class Config:
             raise UsageError("codebook must be at least 2.")
         if min(self.groups, self.blocks, self.first) < 1 or self.width < 4 or self.width % 4:
             raise UsageError("groups, blocks and first must be at least 1, width a multiple of 4.")
+        if self.rest < 0:
+            raise UsageError("rest must be at least 0.")
         if self.temperature.lowest <= 0 or self.beta.lowest < 0:
             raise UsageError("temperature must be above 0, and beta at least 0.")
         height, width, _ = self.image_shape
@@ -264,6 +273,41 @@ def token_information(logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(tf.math.xlogy(overall, overall)) - tf.reduce_mean(each)
 
 
+def unlike(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
+    """A linear map to logits of tokens that stand for unlike places.
+
+    Each token has a place of its own, c_k, drawn far from those before it. Its logit falls with the distance
+    from it: -s |h - c_k|^2, but for what all tokens share. s makes the token of a place as sure as `SURE`.
+
+    Args:
+        features: of places, h, [N, d].
+        count: K.
+
+    Returns:
+        Kernel [d, K] and bias [K].
+
+    References:
+        Arthur, Vassilvitskii: k-means++, The Advantages of Careful Seeding (2007), for how they are drawn.
+    """
+    random = np.random.default_rng(0)
+    h = features.astype(np.float64)
+    chosen, nearest = [0], np.square(h - h[0]).sum(1)
+    while len(chosen) < count:
+        # Where there are fewer different places than tokens, the rest are any.
+        weight = nearest / nearest.sum() if nearest.sum() else None
+        chosen.append(int(random.choice(len(h), p=weight)))
+        nearest = np.minimum(nearest, np.square(h - h[chosen[-1]]).sum(1))
+    c = h[chosen]
+    kernel, bias = 2.0 * c.T, -np.square(c).sum(1)
+    some = h[:: max(1, len(h) // 4096)] @ kernel + bias
+    low, high = 1e-6, 1e6
+    for _ in range(60):  # the entropy falls as s rises
+        scale = math.sqrt(low * high)
+        entropy = math.log(count) - tf.reduce_mean(kl_to_uniform(tf.constant(scale * some)))
+        low, high = (scale, high) if entropy > SURE else (low, scale)
+    return (scale * kernel).astype(np.float32), (scale * bias).astype(np.float32)
+
+
 @final
 class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
     """The discrete variational autoencoder; an image's code is its T tokens, row by row, int32."""
@@ -278,6 +322,12 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         self.levels = self.pixels.levels
         self.places = math.prod(config.grid)
 
+    @classmethod
+    def phases(cls, config: Config) -> list[Phase]:
+        if not config.rest:
+            return [Phase()]
+        return [Phase("the decoder learns to read", steps=config.rest), Phase("encoder and decoder")]
+
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
 
@@ -288,8 +338,9 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         return self.config.codebook
 
     def turns(self) -> list[Turn]:
-        variables = [*self.encoder.trainable_variables, *self.decoder.trainable_variables]
-        return [Turn("elbo", variables, self.objective)]
+        resting = self.config.rest > 0 and self.phase == 0
+        encoder = [] if resting else self.encoder.trainable_variables
+        return [Turn("elbo", [*encoder, *self.decoder.trainable_variables], self.objective)]
 
     def logits(self, level: tf.Tensor) -> tf.Tensor:
         """Of each place's token, [B, T, K], of levels int32 [B, H, W, C]."""
@@ -321,6 +372,13 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         """
         level = quantise(batch["image"], self.pixels.levels)
         self.decoder.layers[-1].bias.assign(tf.reshape(self.pixels.constant(level), (-1,)))
+        if self.config.rest:
+            last = self.encoder.layers[-1]
+            before = keras.Model(self.encoder.input, last.input)
+            features = before(to_image(level[:SEEN], self.pixels.levels))
+            kernel, bias = unlike(np.reshape(features, (-1, features.shape[-1])), self.config.codebook)
+            last.kernel.assign(kernel[None, None])
+            last.bias.assign(bias)
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         level = quantise(batch["image"], self.pixels.levels)

@@ -99,7 +99,9 @@ def entry(
     card = model.card
     run = run_of(model.path)
     record = run.record if run else {}
-    conditions: dict[str, Any] = {"prompt": prompt} if prompt is not None and "prompt" in model.conditions else {}
+    conditions: dict[str, Any] = (
+        {"prompt": prompt} if prompt is not None and "prompt" in model.conditions else {}
+    )
     samples, seconds, without = None, None, "It draws no samples."
     if any(name in model.signatures for name in DRAWING):
         try:
