@@ -53,7 +53,7 @@ PRESETS = {
     "tiny": {
         "config": {
             "caption_size": 8,
-            "heads": 2,
+            "depth": 0,
             "caption_units": 4,
             "noise_size": 4,
             "generator_width": 4,
@@ -136,7 +136,7 @@ class Config:
         source_vocabulary: the symbol of each token.
         source_length: the most tokens of a caption of the training data.
         caption_size: e, the width of the encoder too; 1,024 in the paper.
-        depth: the encoder's blocks.
+        depth: the encoder's blocks; 0: each token is read by itself.
         heads: of its attention, a divisor of `caption_size`.
         caption_units: what each network makes of a caption before it uses it.
         noise_size: the length of z, normal.
@@ -170,11 +170,11 @@ class Config:
     interpolation: float = 1.0
 
     def __post_init__(self) -> None:
-        sizes = (self.caption_size, self.depth, self.heads, self.caption_units, self.noise_size)
-        if min(*sizes, self.wrong_candidates) < 1 or min(self.hidden, self.interpolation) < 0:
+        sizes = (self.caption_size, self.heads, self.caption_units, self.noise_size, self.wrong_candidates)
+        if min(sizes) < 1 or min(self.depth, self.hidden, self.interpolation) < 0:
             raise UsageError(
-                "all sizes of text2image and wrong_candidates must be at least 1, hidden and interpolation "
-                "not negative."
+                "all sizes of text2image and wrong_candidates must be at least 1, and depth, hidden and "
+                "interpolation not negative."
             )
         if min(self.generator_width, self.discriminator_width) < 4:
             raise UsageError("generator_width and discriminator_width must be at least 4.")
