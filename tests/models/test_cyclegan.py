@@ -143,6 +143,18 @@ def test_half_of_the_images_are_mirrored_where_that_is_asked_for(model, monkeypa
     np.testing.assert_array_equal(again, plain)
 
 
+def test_a_generator_of_changes_begins_with_none_and_stays_within_the_range():
+    network = make_generator(Config(**SMALL, residual=True), "residual")
+    image = 2.0 * batch()["image"] - 1.0
+    np.testing.assert_array_equal(network(image), image)
+    bias = next(v for v in network.trainable_variables if v.path.endswith("bias"))
+    bias.assign([3.0, 0.0, -3.0])  # 2 tanh(3) is nearly the whole range
+    made = network(image).numpy()
+    np.testing.assert_allclose(made[..., 1], image[..., 1], atol=1e-6)
+    assert made[..., 0].min() == 1.0
+    assert made[..., 2].max() == -1.0
+
+
 @pytest.mark.parametrize("to", [[0, 1, 1, 0], [1, 1, 1, 1], [0, 0, 0, 0]])
 def test_each_image_goes_through_the_generator_of_its_domain(model, to):
     x = batch()["image"]

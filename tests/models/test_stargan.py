@@ -175,6 +175,13 @@ def test_maps_of_constants_change_the_image(model):
     assert float(tf.reduce_max(tf.abs(made[0] - made[2]))) > 1e-3
 
 
+def test_a_generator_of_changes_begins_with_none():
+    config = Config(**SMALL, residual=True)
+    image = 2 * batch()["image"] - 1
+    told = tf.concat([image, tf.ones((ROWS, 8, 8, config.label_size))], -1)
+    np.testing.assert_array_equal(make_generator(config)(told), image)
+
+
 def test_what_is_not_asked_for_stays_as_the_discriminator_reads_it(model, monkeypatch):
     # It reads hair 1, young 1 and expression 2 in every image.
     read = tf.constant([[0.0, 9.0, 0.0, 9.0, 0.0, 0.0, 9.0, 0.0]])

@@ -22,7 +22,7 @@ from zoo.data import Data
 from zoo.data.order import rows as rows_of
 from zoo.evaluation import extractors
 from zoo.evaluation.examples import chosen_rows
-from zoo.evaluation.extractors import Extractor
+from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import Metrics, mean_of
 from zoo.evaluation.subject import PIECE, Subject
 from zoo.sampling import LoadedModel
@@ -145,23 +145,20 @@ def joined(parts: list[Asked]) -> Asked:
 
 @dataclasses.dataclass(frozen=True)
 class Reader:
-    """Reads one property of images.
+    """Reads one property off what an extractor sees in images.
 
     Attributes:
         name: of the property.
-        extractor: whose classifier reads it.
         attribute: which of the extractor's attributes it is; None: its class.
         truth: what each image of the data shows, as the extractor numbers it; -1 where unknown.
     """
 
     name: str
-    extractor: Extractor
     attribute: int | None
     truth: np.ndarray
 
-    def read(self, images: np.ndarray) -> np.ndarray:
-        """What is seen in images, int [N]."""
-        seen = self.extractor.see(images)
+    def read(self, seen: Seen) -> np.ndarray:
+        """The property of each image, int [N]."""
         if self.attribute is not None:
             assert seen.attributes is not None
             return seen.attributes[:, self.attribute]
@@ -175,31 +172,42 @@ def readers(extractor: Extractor, data: Data) -> list[Reader]:
     if not extractor.class_names or extractor.class_names == info.domain_names:
         return []
     if extractor.fits and extractor.class_names == info.class_names:
-        found.append(Reader("class", extractor, None, np.asarray(fields["label"])))
+        found.append(Reader("class", None, np.asarray(fields["label"])))
     attributes = np.asarray(fields.get("attributes", np.zeros((len(data), 0), int)))
     for column, (name, values) in enumerate(zip(info.attribute_names, info.attribute_values, strict=True)):
         if extractor.attributes.get(name) == [*values]:
-            found.append(Reader(name, extractor, [*extractor.attributes].index(name), attributes[:, column]))
+            found.append(Reader(name, [*extractor.attributes].index(name), attributes[:, column]))
         elif {*values} == {*extractor.class_names} and not found:
             places = np.array([extractor.class_names.index(value) for value in values])
             truth = np.where(attributes[:, column] >= 0, places[attributes[:, column]], -1)
-            found.append(Reader(name, extractor, None, truth))
+            found.append(Reader(name, None, truth))
     return found
 
 
 # -- the measure -------------------------------------------------------------------------------------------
 
 
+@dataclasses.dataclass(frozen=True)
+class Witnesses:
+    """Who reads what translations show.
+
+    Attributes:
+        judge: says whether it is what was asked for; None where nobody can.
+        keeper: says whether what should have stayed did; None where nobody can.
+        readers: what it reads.
+    """
+
+    judge: Extractor | None
+    keeper: Extractor | None
+    readers: list[Reader]
+
+
 def measure(subject: Subject) -> Metrics:
     """The errors, and what classifiers read."""
     model, data, options = subject.model, subject.data, subject.options
-    by_domain = model.asks == "domain"
-    asked = (between_domains if by_domain else of_attributes)(model, data, options.seed)
-    judge, kept = _classifiers(subject)
+    asked = (between_domains if model.asks == "domain" else of_attributes)(model, data, options.seed)
+    witnesses = find_witnesses(subject)
     values: dict[str, list[np.ndarray]] = {}
-
-    def add(name: str, found: np.ndarray) -> None:
-        values.setdefault(name, []).append(np.asarray(found, np.float64))
 
     def pieces() -> Iterator[np.ndarray]:
         for start in range(0, len(asked), PIECE):
@@ -207,60 +215,90 @@ def measure(subject: Subject) -> Metrics:
             x = rows_of(data, piece.rows)["image"]
             made = model.translate(x, piece.to)
             truth = piece.truth.astype(np.float32) / np.float32((data.info.levels or 256) - 1)
-            add("error", apart(made, truth))
-            add("unchanged", apart(x, truth))
-            add("cycle", apart(model.translate(made, piece.back), x))
-            if judge is not None:
-                seen = judge.see(made)
-                if by_domain:
-                    assert seen.probabilities is not None
-                    add("right", seen.probabilities.argmax(1) == piece.wanted)
-                else:
-                    assert seen.attributes is not None
-                    column = np.array([[*judge.attributes].index(name) for name in model.attributes])
-                    read = seen.attributes[np.arange(len(made)), column[piece.column]]
-                    add("right", read == piece.wanted)
-            for reader in kept:
-                truth_of = reader.truth[piece.rows]
-                add(f"kept {reader.name}", np.where(truth_of < 0, np.nan, reader.read(made) == truth_of))
-                add(f"was {reader.name}", np.where(truth_of < 0, np.nan, reader.read(x) == truth_of))
+            found = {
+                "error": apart(made, truth),
+                "unchanged": apart(x, truth),
+                "cycle": apart(model.translate(made, piece.back), x),
+                **read(model, witnesses, piece, x, made),
+            }
+            for name, each in found.items():
+                values.setdefault(name, []).append(np.asarray(each, np.float64))
             yield made
 
     for _ in options.follow(pieces(), len(asked), "translating"):
         pass
-    found = {name: np.concatenate(each) for name, each in values.items()}
-    return _metrics(subject, asked, found, judge, kept)
+    return metrics_of(
+        subject, asked, {name: np.concatenate(each) for name, each in values.items()}, witnesses
+    )
 
 
-def _classifiers(subject: Subject) -> tuple[Extractor | None, list[Reader]]:
-    """Who says whether a translation is what was asked for, and who reads what should have stayed."""
-    data, options = subject.data, subject.options
-    info, runs = data.info, options.runs
-    own = extractors.own(data.spec, info, subject.image_shape, runs)
-    chosen = [subject.extractor] if options.extractor is not None else [own] if own is not None else []
-    kept = [reader for extractor in chosen for reader in readers(extractor, data)]
-    if subject.model.asks == "domain":
-        named = [each for each in chosen if each.class_names == info.domain_names]
-        judge = next(iter(named), None) or extractors.own(
-            data.spec, info, subject.image_shape, runs, info.domain_names
-        )
+def read(
+    model: LoadedModel, witnesses: Witnesses, piece: Asked, x: np.ndarray, made: np.ndarray
+) -> dict[str, np.ndarray]:
+    """What the witnesses read in translations, and in the images as they were: whether it is right [M].
+
+    Args:
+        model: that translated.
+        witnesses: who read.
+        piece: what was asked of images.
+        x, made: these, and their translations.
+    """
+    found = {}
+    judge, keeper = witnesses.judge, witnesses.keeper
+    seen = {id(each): each.see(made) for each in (judge, keeper) if each is not None}
+    if judge is not None and model.asks == "domain":
+        probabilities = seen[id(judge)].probabilities
+        assert probabilities is not None
+        found["right"] = probabilities.argmax(1) == piece.wanted
+    elif judge is not None:
+        attributes = seen[id(judge)].attributes
+        assert attributes is not None
+        column = np.array([[*judge.attributes].index(name) for name in model.attributes])
+        found["right"] = attributes[np.arange(len(made)), column[piece.column]] == piece.wanted
+    if keeper is not None:
+        before = keeper.see(x)
+        for reader in witnesses.readers:
+            truth = reader.truth[piece.rows]
+            for name, each in (("kept", seen[id(keeper)]), ("was", before)):
+                found[f"{name} {reader.name}"] = np.where(truth < 0, np.nan, reader.read(each) == truth)
+    return found
+
+
+def find_witnesses(subject: Subject) -> Witnesses:
+    """The extractor that was asked for, or those that were trained on this data."""
+    model, data, options = subject.model, subject.data, subject.options
+    info, shape = data.info, subject.image_shape
+    chosen = subject.extractor if options.extractor else extractors.own(data.spec, info, shape, options.runs)
+    judge: Extractor | None
+    if model.asks == "domain":
+        named = chosen is not None and chosen.class_names == info.domain_names
+        judge = chosen
+        if not named:
+            judge = extractors.own(data.spec, info, shape, options.runs, info.domain_names)
         how = f"gmzoo train vit --preset styles --dataset {data.spec}"
     else:
-        able = [each for each in chosen if {*subject.model.attributes} <= {*each.attributes}]
-        judge, how = next(iter(able), None), f"gmzoo train vit --dataset {data.spec} --set attributes=[N,...]"
-        kept = [reader for reader in kept if reader.name not in subject.model.attributes]
+        judge = chosen if chosen is not None and {*model.attributes} <= {*chosen.attributes} else None
+        how = f"gmzoo train vit --dataset {data.spec} --set attributes=[N,...]"
     if judge is None:
         log.info("no vit here can say whether a translation is what was asked for: train one by %s", how)
-    return judge, kept
+    kept = [] if chosen is None else readers(chosen, data)
+    # What is asked to change need not stay.
+    kept = [reader for reader in kept if reader.name not in model.attributes or model.asks == "domain"]
+    return Witnesses(judge, chosen if kept else None, kept)
 
 
-def _metrics(
-    subject: Subject,
-    asked: Asked,
-    values: dict[str, np.ndarray],
-    judge: Extractor | None,
-    kept: list[Reader],
+def metrics_of(
+    subject: Subject, asked: Asked, values: dict[str, np.ndarray], witnesses: Witnesses
 ) -> Metrics:
+    """What was found, each with that of each translation by itself.
+
+    Args:
+        subject: that was measured.
+        asked: M translations.
+        values: of each of them by name, float64 [M]; NaN where there is none.
+        witnesses: who read what.
+    """
+
     def by_title(each: np.ndarray, rows: np.ndarray) -> dict[str, float]:
         titles = asked.title[rows]
         return {str(title): float(each[rows][titles == title].mean()) for title in dict.fromkeys(titles)}
@@ -272,26 +310,29 @@ def _metrics(
         receipt = {**subject.receipt, **more, "found": told}
         return {name: mean_of(each[rows], unit, better, receipt, "estimate")}
 
+    def seen_by(extractor: Extractor) -> dict[str, Any]:
+        return {
+            "extractor": extractor.name,
+            "extractor_hash": extractor.weights_hash,
+            "resizer": extractor.resizer(subject.image_shape),
+        }
+
     found: Metrics = {}
     known, everywhere = asked.known, np.ones(len(asked), bool)
     if known.any():
         found |= metric("translation_error", values["error"], known, UNIT, "lower")
         found |= metric("unchanged_error", values["unchanged"], known, UNIT, None)
     found |= metric("cycle_error", values["cycle"], everywhere, UNIT, "lower")
-    if judge is not None:
-        by = {"extractor": judge.name, "extractor_hash": judge.weights_hash,
-              "resizer": judge.resizer(subject.image_shape)}  # fmt: skip
+    if witnesses.judge is not None:
+        by = seen_by(witnesses.judge)
         found |= metric("translation_accuracy", values["right"], everywhere, "share", "higher", **by)
-    for reader in kept:
+    for reader in witnesses.readers:
         each, before = (values[f"{what} {reader.name}"] for what in ("kept", "was"))
         rows = ~np.isnan(each)
-        if rows.any():
-            judged = reader.extractor
-            by = {"extractor": judged.name, "extractor_hash": judged.weights_hash,
-                  "resizer": judged.resizer(subject.image_shape)}  # fmt: skip
+        if rows.any() and witnesses.keeper is not None:
             unchanged = {f"{title}, unchanged": share for title, share in by_title(before, rows).items()}
             told = {"unchanged": float(before[rows].mean()), **unchanged}
-            name = f"kept_{reader.name}_accuracy"
+            name, by = f"kept_{reader.name}_accuracy", seen_by(witnesses.keeper)
             found |= metric(name, each, rows, "share", "higher", **by, found=told)
     return found
 
