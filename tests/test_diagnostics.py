@@ -26,6 +26,7 @@ from zoo.latents import Part
 from zoo.models.gan import GAN
 from zoo.models.vae import VAE
 from zoo.runs import Run, all_runs
+from zoo.stages import WEIGHTS_FILE
 
 EPOCH = 89  # steps of 16 examples of digits
 
@@ -444,7 +445,7 @@ def test_a_judge_that_is_gone_after_a_stop_is_told_of_once(pictures, monkeypatch
     monkeypatch.setattr(extractors, "own", lambda *_: extractors.SavedModelExtractor(zoo.load(str(mine))))
     state = State()
     assert "sample_recall" in pictures().look(TwoLevels, state).values
-    with (mine / extractors.WEIGHTS).open("ab") as file:
+    with (mine / WEIGHTS_FILE).open("ab") as file:
         file.write(b"other")
     state = restored(state)
     assert set(pictures().look(TwoLevels, state).values) == {"sample_spread"}

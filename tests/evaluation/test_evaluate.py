@@ -87,6 +87,7 @@ class Painter:
     kind: str | None = None
     given_text: bool = False
     class_names: tuple[str, ...] = COLOURS
+    asks: str | None = None
 
     @property
     def signatures(self) -> dict[str, Any]:
