@@ -265,7 +265,7 @@ def make_generator(config: Config, name: str) -> keras.Model:
             factor * width, 3, 2, "same", use_bias=False, kernel_initializer=normal()
         )
         x = normalised(x, up)
-    last = {"kernel_initializer": "zeros"} if config.residual else {}  # it begins by changing nothing
+    last: dict[str, Any] = {"kernel_initializer": "zeros"} if config.residual else {}  # at first no change
     x = convolution(channels, 7, **last)(ReflectionPad(3)(x))
     x = keras.layers.Activation("tanh", dtype="float32")(x)
     if config.residual:

@@ -297,7 +297,7 @@ def make_generator(config: Config) -> keras.Model:
             factor * width, 4, 2, "same", use_bias=False, kernel_initializer=he_uniform()
         )
         x = normalised(x, up)
-    last = {"kernel_initializer": "zeros"} if config.residual else {}  # it begins by changing nothing
+    last: dict[str, Any] = {"kernel_initializer": "zeros"} if config.residual else {}  # at first no change
     x = keras.layers.Activation("tanh", dtype="float32")(convolution(channels, 7, **last)(x))
     if config.residual:
         image = keras.ops.cast(told[..., :channels], "float32")
