@@ -83,6 +83,8 @@ def command(
         from zoo.evaluation.supposed import suppose
 
         suppose(loaded, codes, follow=follow)
+    if not loaded.draws:
+        loaded.require("sample")
     endings = samples.ENDINGS[loaded.modality]
     output.check_out(out, True, endings)
     path = path or output.free_name(f"{loaded.name}-samples", endings[0])

@@ -158,6 +158,15 @@ def test_averages_warm_up_and_are_exchanged_for_evaluation_only():
     np.testing.assert_array_equal(model.w.numpy(), weights[-1])
 
 
+def test_averages_start_where_the_weights_do():
+    model = triangle(averages={"third": 0.5})
+    model.w.assign(model.w + 1.0)
+    start = model.w.numpy()
+    model.averages.restart()
+    with model.evaluation_weights():
+        np.testing.assert_array_equal(model.w.numpy(), start)
+
+
 def test_averages_of_constant_weights_stay():
     model = triangle(averages={"third": 0.5})
     before = model.w.numpy()

@@ -509,6 +509,11 @@ class Averages:
                 rate = 1.0 - tf.minimum(decay, (1.0 + t) / (10.0 + t))
                 average.assign_add(rate * (variable.value - average.value))
 
+    def restart(self) -> None:
+        """Sets each average to its weight."""
+        for variable, average, _ in self.pairs:
+            average.assign(variable.numpy())
+
     def swap(self) -> None:
         """Exchanges weights and averages."""
         for variable, average, _ in self.pairs:

@@ -111,6 +111,11 @@ class LoadedModel:
         return [name for table in tables for name in MODALITIES if name in table]
 
     @property
+    def draws(self) -> bool:
+        """Whether it draws examples."""
+        return any(name in self.signatures for name in DRAWING)
+
+    @property
     def conditions(self) -> tuple[str, ...]:
         """What a sample can be conditioned on, among label, prompt, code, temperature, top_k."""
         inputs = self.signatures.get("sample_with", {"inputs": {}})["inputs"]
@@ -134,7 +139,7 @@ class LoadedModel:
             UsageError: the model cannot, a condition is missing or unknown, or a seed is negative.
         """
         seeds = _seeds(seeds)
-        if not any(name in self.signatures for name in DRAWING):
+        if not self.draws:
             self.require("sample")
         own = self.conditions
         if unknown := [name for name in conditions if name not in own]:

@@ -582,6 +582,9 @@ def train(
     if dry_run:
         _describe(resolved, run)
         return None
+    # Keras numbers the layers of a process in their names, by which TensorFlow orders sums: what was trained
+    # before would change the last bits.
+    keras.utils.clear_session(free_memory=False)
     with run.held(), policy(resolved.settings["precision"]):
         try:
             return _train(resolved, run, devices, progress, begins_with)
@@ -615,9 +618,7 @@ def _train(
             model.enter(max(0, state.step - 1))
             progress.message(f"resuming {run.path} at step {state.step} of {plan.steps}")
         else:
-            begin(plan, model)
-            if begins_with:
-                _init_from(model, begins_with)
+            begin(plan, model, begins_with)
     if told := plan.train.coarsened(model.levels):
         log.info(told)
     exists = (run.path / "run.json").exists()
@@ -682,11 +683,14 @@ def build(plan: Plan) -> GenerativeModel:
     return model
 
 
-def begin(plan: Plan, model: GenerativeModel) -> None:
-    """Lets a model that wants to see data first see some."""
+def begin(plan: Plan, model: GenerativeModel, begins_with: Path | None = None) -> None:
+    """Sets a new model where it starts: by the data that it wants to see first, by another's weights."""
     if type(model).begin is not GenerativeModel.begin:
         examples = min(len(plan.train), FIRST_EXAMPLES)
         model.begin(next(iter(datasets.batches(plan.train, examples, seed=plan.seed, steps=1))))
+    if begins_with:
+        _init_from(model, begins_with)
+    model.averages.restart()
 
 
 def _statistics_batches(plan: Plan) -> Iterable[Batch]:

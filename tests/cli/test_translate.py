@@ -202,6 +202,13 @@ def test_a_model_that_cannot_names_those_that_can(trained):
     assert "dcgan cannot translate. Models that can translate: cyclegan, stargan" in done.err
 
 
+def test_one_that_draws_nothing_is_not_sampled(gmzoo, saved, tmp_path):
+    done = gmzoo("sample", "--model", saved["inverter"])
+    assert (done.code, done.out) == (2, "")
+    assert "cannot sample. Models that can sample: " in done.err
+    assert not list(tmp_path.iterdir())
+
+
 def test_large_images_go_a_few_at_a_time(saved):
     """The result is that of each alone, and the number of rows at a time is a matter of their size."""
     model = zoo.load(saved["inverter"])

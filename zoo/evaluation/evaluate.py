@@ -236,7 +236,7 @@ MEASURES: dict[str, Measure] = {
     "variety": Measure(
         ("distinct_1", "distinct_2", "distinct_3"),
         "a model that draws text",
-        lambda s: s.draws and s.model.modality == "text",
+        lambda s: s.model.draws and s.model.modality == "text",
         variety.runs_of_words,
     ),
     "names": Measure(

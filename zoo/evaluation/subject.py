@@ -22,7 +22,7 @@ from zoo.evaluation import extractors
 from zoo.evaluation.extractors import Extractor
 from zoo.evaluation.receipts import of_data
 from zoo.evaluation.summaries import LARGEST_KEPT, Summary, summarise
-from zoo.sampling import CHUNK, DRAWING, LoadedModel
+from zoo.sampling import CHUNK, LoadedModel
 
 log = logging.getLogger("gmzoo")
 
@@ -86,14 +86,9 @@ class Subject:
         self._memory = memory
 
     @property
-    def draws(self) -> bool:
-        """Whether the model draws examples."""
-        return any(name in self.model.signatures for name in DRAWING)
-
-    @property
     def draws_images(self) -> bool:
         """Whether it draws images, and the data has some to set beside them."""
-        return self.draws and self.model.modality == "image" and "image" in self.data.fields
+        return self.model.draws and self.model.modality == "image" and "image" in self.data.fields
 
     @property
     def image_shape(self) -> tuple[int, ...]:

@@ -20,6 +20,8 @@ from typing import Any, final
 import keras
 import tensorflow as tf
 
+from zoo.layers.initializers import normal
+
 #: Keeps the mean square where half of all values are cut off, as He et al. have it (arXiv 1502.01852).
 HE = math.sqrt(2.0)
 
@@ -40,7 +42,7 @@ class EqualizedDense(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[Any]) -> None:
         units = math.prod(self.shape)
-        self.kernel = self.add_weight((input_shape[-1], units), normal(), name="kernel")
+        self.kernel = self.add_weight((input_shape[-1], units), normal(1.0), name="kernel")
         self.bias = self.add_weight((self.shape[-1],), "zeros", name="bias")
         self.scale = self.gain / math.sqrt(input_shape[-1])
 
@@ -73,7 +75,9 @@ class EqualizedConv(keras.layers.Layer):
 
     def build(self, input_shape: Sequence[Any]) -> None:
         channels = input_shape[-1]
-        self.kernel = self.add_weight((self.size, self.size, channels, self.filters), normal(), name="kernel")
+        self.kernel = self.add_weight(
+            (self.size, self.size, channels, self.filters), normal(1.0), name="kernel"
+        )
         self.bias = self.add_weight((self.filters,), "zeros", name="bias")
         self.scale = self.gain / math.sqrt(self.size**2 * channels)
 
@@ -88,11 +92,6 @@ class EqualizedConv(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         own = {"filters": self.filters, "size": self.size, "gain": self.gain, "doubling": self.doubling}
         return {**super().get_config(), **own}
-
-
-def normal() -> keras.initializers.Initializer:
-    """N(0, 1)."""
-    return keras.initializers.RandomNormal(0.0, 1.0)
 
 
 def doubling_kernel(kernel: tf.Tensor) -> tf.Tensor:

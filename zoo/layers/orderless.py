@@ -19,6 +19,7 @@ from typing import final
 import keras
 import tensorflow as tf
 
+from zoo.layers.initializers import normal
 from zoo.layers.nade import ACTIVATIONS, Activation
 
 
@@ -36,15 +37,19 @@ class Orderless(keras.layers.Layer):
         """
         super().__init__(name="orderless")
         self.act, _ = ACTIVATIONS[activation]
-        wide = keras.initializers.VarianceScaling(1.0, "fan_avg", "uniform")
-        small = keras.initializers.RandomNormal(0.0, 0.01)
-        self.input_weights = self.add_weight(shape=(size, units), initializer=wide, name="input_weights")
-        self.mask_weights = self.add_weight(shape=(size, units), initializer=wide, name="mask_weights")
+        self.input_weights = self.add_weight(
+            shape=(size, units), initializer="glorot_uniform", name="input_weights"
+        )
+        self.mask_weights = self.add_weight(
+            shape=(size, units), initializer="glorot_uniform", name="mask_weights"
+        )
         self.hidden_bias = self.add_weight(shape=(units,), initializer="zeros", name="hidden_bias")
         self.deeper = [keras.layers.Dense(units, activation) for _ in range(layers - 1)]
         for layer in self.deeper:
             layer.build((None, units))
-        self.output_weights = self.add_weight(shape=(size, units), initializer=small, name="output_weights")
+        self.output_weights = self.add_weight(
+            shape=(size, units), initializer=normal(0.01), name="output_weights"
+        )
         self.output_bias = self.add_weight(shape=(size,), initializer="zeros", name="output_bias")
 
     def hidden(self, activation: tf.Tensor) -> tf.Tensor:

@@ -31,6 +31,7 @@ import tensorflow as tf
 
 from zoo.base import Batch, GenerativeModel, Shared, Terms, Translates, Turn
 from zoo.errors import UsageError
+from zoo.layers.initializers import normal
 from zoo.layers.instance_norm import InstanceNorm
 from zoo.layers.padding import ReflectionPad
 from zoo.layers.pool import ImagePool
@@ -234,11 +235,6 @@ class Config:
 def convolution(filters: int, size: int, stride: int = 1, **options: Any) -> keras.layers.Conv2D:
     """A convolution whose borders are its caller's matter; weights are drawn from N(0, 0.02)."""
     return keras.layers.Conv2D(filters, size, stride, **{"kernel_initializer": normal(), **options})
-
-
-def normal() -> keras.initializers.Initializer:
-    """Normal with standard deviation 0.02 (appendix 7.2)."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
 
 
 def make_generator(config: Config, name: str) -> keras.Model:

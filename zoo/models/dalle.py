@@ -56,6 +56,7 @@ from zoo.distributions import categorical, draw_categorical, narrowed
 from zoo.errors import UsageError
 from zoo.layers.decoding import in_turn
 from zoo.layers.dropout import dropout
+from zoo.layers.initializers import normal
 from zoo.layers.text import NOTHING, Unit, encode, fitted
 from zoo.layers.transformer import Block, layer_norm
 from zoo.noise import Noise
@@ -248,13 +249,12 @@ class DALLE(GenerativeModel, TwoStage, Ranks, ConditionalLikelihood):
         self.longest_prompt = config.source_length
         self.scored = Scored("tokens", self.places, config.codebook)
         self.dvae: Tokenises | None = None
-        small = keras.initializers.RandomNormal(0.0, 0.02)
 
         def table(name: str, rows: int) -> Any:
-            return self.add_weight(shape=(rows, config.width), initializer=small, name=name)
+            return self.add_weight(shape=(rows, config.width), initializer=normal(), name=name)
 
         def head(name: str, values: int) -> keras.layers.Dense:
-            layer = keras.layers.Dense(values, kernel_initializer=small, name=name, dtype="float32")
+            layer = keras.layers.Dense(values, kernel_initializer=normal(), name=name, dtype="float32")
             layer.build((None, config.width))
             return layer
 

@@ -25,6 +25,7 @@ from zoo.base import Batch, Conditions, Decodes, GenerativeModel, Represents, Sh
 from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.initializers import normal
 from zoo.layers.pooling import max_pool_to
 from zoo.layers.resampling import ImageConv, ImageConvTranspose, halvings
 from zoo.losses import (
@@ -177,14 +178,9 @@ class Config:
         return halvings(self.image_shape)
 
 
-def normal() -> keras.initializers.Initializer:
-    """Normal with standard deviation 0.02 (section 4)."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
-
-
 def batch_norm() -> keras.layers.Layer:
     """Batch normalisation with the original's scale initialisation, over all replicas."""
-    scale = keras.initializers.RandomNormal(1.0, 0.02)
+    scale = normal(mean=1.0)
     return BatchNorm(momentum=0.9, epsilon=1e-5, gamma_initializer=scale)
 
 

@@ -28,6 +28,7 @@ from zoo.base import Batch, Decodes, GenerativeModel, Represents, Shared, Terms,
 from zoo.errors import UsageError
 from zoo.latents import Part
 from zoo.layers.dropout import dropout
+from zoo.layers.initializers import uniform
 from zoo.layers.maxout import Maxout
 from zoo.losses import (
     Adversarial,
@@ -159,13 +160,14 @@ class GAN(GenerativeModel, Decodes, Represents):
     def __init__(self, config: Config) -> None:
         super().__init__(config)
         size = math.prod(config.image_shape)
-        small = keras.initializers.RandomUniform(-0.05, 0.05)
-        self.generator_output = keras.layers.Dense(size, "sigmoid", kernel_initializer=small, dtype="float32")
+        self.generator_output = keras.layers.Dense(
+            size, "sigmoid", kernel_initializer=uniform(0.05), dtype="float32"
+        )
         self.generator = keras.Sequential(
             [
                 keras.Input((config.code_size,)),
                 *(
-                    keras.layers.Dense(units, "relu", kernel_initializer=small)
+                    keras.layers.Dense(units, "relu", kernel_initializer=uniform(0.05))
                     for units in config.generator_units
                 ),
                 self.generator_output,
@@ -173,9 +175,8 @@ class GAN(GenerativeModel, Decodes, Represents):
             ],
             name="generator",
         )
-        smaller = keras.initializers.RandomUniform(-0.005, 0.005)
-        self.maxouts = [Maxout(units, config.pieces, smaller) for units in config.discriminator_units]
-        self.discriminator_output = keras.layers.Dense(1, kernel_initializer=smaller, dtype="float32")
+        self.maxouts = [Maxout(units, config.pieces, uniform(0.005)) for units in config.discriminator_units]
+        self.discriminator_output = keras.layers.Dense(1, kernel_initializer=uniform(0.005), dtype="float32")
         width = size
         for layer in self.maxouts:
             layer.build((None, width))

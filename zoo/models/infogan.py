@@ -31,6 +31,7 @@ from zoo.distributions import bernoulli, categorical, gaussian
 from zoo.errors import UsageError
 from zoo.latents import Part, placed
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.initializers import normal
 from zoo.layers.resampling import halvings
 from zoo.losses import (
     Adversarial,
@@ -191,16 +192,9 @@ class Config:
         return sum(part.size for part in self.code_parts())
 
 
-def normal() -> keras.initializers.Initializer:
-    """Normal with standard deviation 0.02."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
-
-
 def batch_norm() -> keras.layers.Layer:
     """Over all replicas, its statistics means over many batches."""
-    return BatchNorm(
-        momentum=0.99, epsilon=1e-5, gamma_initializer=keras.initializers.RandomNormal(1.0, 0.02)
-    )
+    return BatchNorm(momentum=0.99, epsilon=1e-5, gamma_initializer=normal(mean=1.0))
 
 
 def make_generator(config: Config) -> keras.Model:

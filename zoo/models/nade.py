@@ -29,7 +29,6 @@ import dataclasses
 import math
 from typing import Literal, final
 
-import keras
 import numpy as np
 import tensorflow as tf
 
@@ -46,6 +45,7 @@ from zoo.base import (
 )
 from zoo.distributions import bernoulli, diagonal
 from zoo.errors import UsageError
+from zoo.layers.initializers import normal
 from zoo.layers.nade import Activation, Memory, conditionals, draw
 from zoo.layers.orderless import Orderless
 from zoo.noise import SMALLEST, Noise
@@ -260,10 +260,13 @@ class NADE(GenerativeModel, Samples, ExactLikelihood, Conditions, Completes):
         if config.orderless:
             self.network = Orderless(size, units, config.hidden_layers, config.activation)
             return
-        small = keras.initializers.RandomNormal(0.0, 0.01)
-        self.input_weights = self.add_weight(shape=(size, units), initializer=small, name="input_weights")
+        self.input_weights = self.add_weight(
+            shape=(size, units), initializer=normal(0.01), name="input_weights"
+        )
         self.hidden_bias = self.add_weight(shape=(units,), initializer="zeros", name="hidden_bias")
-        self.output_weights = self.add_weight(shape=(size, units), initializer=small, name="output_weights")
+        self.output_weights = self.add_weight(
+            shape=(size, units), initializer=normal(0.01), name="output_weights"
+        )
         self.output_bias = self.add_weight(shape=(size,), initializer="zeros", name="output_bias")
 
     def example_shape(self) -> tuple[int, ...]:

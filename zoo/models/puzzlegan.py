@@ -36,6 +36,7 @@ from zoo.base import Assembles, Batch, GenerativeModel, Samples, Shared, Terms, 
 from zoo.errors import UsageError
 from zoo.layers.alignment import best_shift, moved
 from zoo.layers.batch_norm import BatchNorm, batches_apart
+from zoo.layers.initializers import normal
 from zoo.layers.objectness import covered, cut, key_squares
 from zoo.losses import cross_entropy, verdicts
 from zoo.noise import Noise
@@ -210,11 +211,6 @@ class Config:
     def sides(self) -> tuple[int, ...]:
         """The sides of patches in pixels."""
         return tuple(sorted({round(self.image_shape[0] * size) for size in self.sizes}))
-
-
-def normal() -> keras.initializers.Initializer:
-    """Normal with standard deviation 0.02."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
 
 
 def batch_norm() -> keras.layers.Layer:

@@ -32,6 +32,7 @@ import tensorflow as tf
 from zoo.base import Batch, Blends, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.layers.batch_norm import BatchNorm
+from zoo.layers.initializers import normal
 from zoo.layers.text import NOTHING, Unit, encode_text, encode_words
 from zoo.layers.transformer import Block, layer_norm, sinusoids
 from zoo.losses import cross_entropy, generator_loss, verdicts
@@ -199,14 +200,9 @@ class Config:
         return height >> self.doublings, width >> self.doublings
 
 
-def normal() -> keras.initializers.Initializer:
-    """Normal with standard deviation 0.02."""
-    return keras.initializers.RandomNormal(0.0, 0.02)
-
-
 def batch_norm() -> keras.layers.Layer:
     """Batch normalisation over all replicas."""
-    scale = keras.initializers.RandomNormal(1.0, 0.02)
+    scale = normal(mean=1.0)
     return BatchNorm(momentum=0.9, epsilon=1e-5, gamma_initializer=scale)
 
 
@@ -307,7 +303,7 @@ class Text2Image(GenerativeModel, Blends):
         size = config.caption_size
         self.embedding = self.add_weight(
             shape=(len(config.source_vocabulary), size),
-            initializer=keras.initializers.RandomNormal(0.0, 1.0),
+            initializer=normal(1.0),
             name="embedding",
         )
         self.blocks = [Block(size, config.heads, 2 * size, name=f"block_{i}") for i in range(config.depth)]

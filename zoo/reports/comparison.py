@@ -21,7 +21,7 @@ from zoo.machine import machine
 from zoo.reports import curves, examples, measures, page, texts
 from zoo.reports.plots import Line, place, plot
 from zoo.runs import Run
-from zoo.sampling import CHUNK, DRAWING
+from zoo.sampling import CHUNK
 
 if typing.TYPE_CHECKING:
     from zoo.sampling import LoadedModel
@@ -103,7 +103,7 @@ def entry(
         {"prompt": prompt} if prompt is not None and "prompt" in model.conditions else {}
     )
     samples, seconds, without = None, None, "It draws no samples."
-    if any(name in model.signatures for name in DRAWING):
+    if model.draws:
         try:
             pieces = follow(model.iter_samples(seeds, **conditions), len(seeds), f"sampling {title}")
         except UsageError as error:  # it draws nothing without a prompt
