@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 import typing
 from typing import Any
@@ -105,19 +104,16 @@ def trained(name: str, data: str | None, runs_dir: str | None, **options: Any) -
     datasets.check(data or chosen["dataset"], options["data_dir"])
     startup.tensorflow()
     from zoo.callbacks import Stopped
-    from zoo.training import train
+    from zoo.training import command_line, train
 
     with TrainingProgress() as progress:
         try:
             return train(name, dataset=data, runs=runs_dir, progress=progress, **options)
         except Stopped as stopped:
-            progress.message(f"Stopped at step {stopped.step}; everything is saved. Go on with: {resuming()}")
+            progress.message(
+                f"Stopped at step {stopped.step}; everything is saved. Go on with: {command_line()}"
+            )
             sys.exit(stopped.code)
-
-
-def resuming() -> str:
-    """The line that goes on with this run: the present one, unless it says to start afresh."""
-    return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
 
 
 def _write_result(run: Run, path: str) -> None:

@@ -89,6 +89,11 @@ def test_a_run_describes_itself(finished):
     assert validation[-1] < validation[0]
 
 
+def test_the_command_on_record_goes_on_with_the_run(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["/bin/gmzoo", "train", "vae", "--new", "--note", "a b"])
+    assert training.command_line() == "gmzoo train vae --note 'a b'"
+
+
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(finished, tmp_path, signum, code):
     options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}

@@ -631,7 +631,7 @@ def _train(
         status="running",
         step=state.step,
         warnings=state.warnings,
-        command=shlex.join(["gmzoo", *sys.argv[1:]]) if Path(sys.argv[0]).stem == "gmzoo" else None,
+        command=command_line() if Path(sys.argv[0]).stem == "gmzoo" else None,
         versions=versions(),
         machine=machine(),
         started=run.record["started"] if exists else _now(),
@@ -654,6 +654,11 @@ def _train(
 def _kept_first_stage(run: Run, name: str) -> Path:
     """Where a run of a model of two stages keeps the SavedModel of the first."""
     return run.path / registry.model_class(name).first_stage / "1"
+
+
+def command_line() -> str:
+    """The present one, as what trains such a run and goes on with it: `--new` would start afresh."""
+    return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
 
 
 def build(plan: Plan) -> GenerativeModel:

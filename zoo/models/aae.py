@@ -188,7 +188,7 @@ PRESETS = {
         },
         "dataset": "mnist",
         "batch_size": 100,
-        "epochs": 60,
+        "epochs": 40,
         "optimizers": {
             "autoencoder": {
                 "name": "adam",
@@ -220,7 +220,7 @@ PRESETS = {
         },
         "dataset": "mnist",
         "batch_size": 100,
-        "epochs": 90,
+        "epochs": 40,
         "optimizers": {
             "autoencoder": {
                 "name": "adam",

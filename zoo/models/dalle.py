@@ -104,7 +104,7 @@ PRESETS = {
             "heads": 4,
             "unprompted": 0.1,
         },
-        "dataset": "shapes",
+        "dataset": "shapes/heldout",
         "batch_size": 32,
         "epochs": 7,
         "optimizers": {
