@@ -1,12 +1,12 @@
-"""Which shapes in which colours does a model draw, and how plainly? A classifier of real ones reads samples.
+"""Which shapes in which colours does a model draw, and how plainly? The zoo's own classifier reads samples.
 
     python benchmarks/shape_reader.py --model progan
 
-The classifier is a small convolutional network, trained on the train split of the dataset, that says the
-shape and the colour; the logits of each are divided by one temperature, at least 1, that minimises the
-cross-entropy of the validation split. A sample is read where both are sure: a confidence of 0.9. Beside the
-samples it reads pictures of the test split, real and spoiled (blended, glued, shuffled, noisy): what it
-"reads" of the spoiled ones says how far its figure flatters.
+The classifier is `shipped:vit:shapes`, which was trained on the train split and says the shape and the colour;
+the logits of each are divided by the temperature that minimises the cross-entropy of the validation split. A
+sample is read where both are sure: a confidence of 0.9. Beside the samples it reads pictures of the test
+split, real and spoiled (blended, glued, shuffled, noisy): what it "reads" of the spoiled ones says how far
+its figure flatters.
 """
 
 from __future__ import annotations
@@ -14,66 +14,54 @@ from __future__ import annotations
 import argparse
 import json
 
-import keras
 import numpy as np
-from glyph_reader import BATCH, CACHE, CONFIDENT, make_network, scaled, spoil
+import tensorflow as tf
+from glyph_reader import CONFIDENT, scaled, spoil
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
-from zoo import data
+from zoo import checkpoints, data, registry, sampling
+from zoo.base import configure
+from zoo.exporting import saved_weights
+
+SHAPE, COLOUR = 0, 1  # among the attributes of `shapes`
 
 
 class Reader:
-    """A calibrated classifier of shape and colour; trained once, then kept in `build/`."""
+    """The shipped classifier of shapes, calibrated on real ones."""
 
-    def __init__(self, spec: str, epochs: int = 12) -> None:
+    def __init__(self, spec: str) -> None:
         """
         Args:
-            spec: `shapes` of some size.
-            epochs: passes over its train split.
+            spec: `shapes` of the size that the classifier takes.
         """
-        train, validation = data.load(spec, "train"), data.load(spec, "validation")
-        self.names = (train.info.class_names, train.info.attribute_values[1])
-        self.sizes = [len(names) for names in self.names]
-        path = CACHE / f"shape-reader-{train.info.fingerprint}.keras"
-        if path.exists():
-            self.network = keras.models.load_model(path, compile=False)
-        else:
-            self.network = self.trained(train, epochs)
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self.network.save(path)
+        validation = data.load(spec, "validation")
+        self.names = [validation.info.attribute_values[each] for each in (SHAPE, COLOUR)]
+        shipped = sampling.load(registry.resolve("shipped:vit:shapes").path)
+        kind = registry.model_class(shipped.card["model"])
+        self.network = kind(configure(kind.config_class(), shipped.card["config"]))
+        arrays, ours = saved_weights(shipped.path), self.network.weights_by_name()
+        checkpoints.assign({name: ours[name] for name in arrays}, arrays)
         self.temperatures = [1.0, 1.0]
         raw, truth = self.logits(scaled(validation)), truths(validation)
         self.temperatures = [
             float(
                 minimize_scalar(
                     lambda t, z=z, y=y: -log_softmax(z / t, -1)[np.arange(len(y)), y].mean(),
-                    bounds=(1, 10),  # never sharpen
+                    bounds=(0.05, 10),
                     method="bounded",
                 ).x
             )
             for z, y in zip(raw, truth, strict=True)
         ]
 
-    def trained(self, train: data.Data, epochs: int) -> keras.Model:
-        keras.utils.set_random_seed(0)
-        images, truth = scaled(train), truths(train)
-        network = make_network(images.shape[1:], sum(self.sizes))
-        entropy = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-
-        def loss(y: object, z: object) -> object:
-            shape, colour = keras.ops.split(z, [self.sizes[0]], -1)
-            return entropy(y[:, 0], shape) + entropy(y[:, 1], colour)
-
-        rate = keras.optimizers.schedules.CosineDecay(2e-3, epochs * len(images) // BATCH)
-        network.compile(keras.optimizers.Adam(rate), loss)
-        network.fit(images, np.stack(truth, 1), batch_size=BATCH, epochs=epochs, verbose=0)
-        return network
-
     def logits(self, images: np.ndarray) -> list[np.ndarray]:
         """Calibrated logits of shape and colour, each [N, K]."""
-        found = self.network.predict(images, batch_size=500, verbose=0)
-        return [z / t for z, t in zip(np.split(found, [self.sizes[0]], -1), self.temperatures, strict=True)]
+        function = tf.function(lambda x: self.network.logits(x)[1:][:2])
+        found = [function(images[start : start + 500]) for start in range(0, len(images), 500)]
+        return [
+            np.concatenate(z) / t for z, t in zip(zip(*found, strict=True), self.temperatures, strict=True)
+        ]
 
     def read(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Shape and colour, int [2, N], and the smaller of the two confidences [N]."""
@@ -85,7 +73,7 @@ class Reader:
         """How many of the images are read, and how many pairs of shape and colour are among them."""
         (shape, colour), confidence = self.read(images)
         sure = confidence >= CONFIDENT
-        pairs = np.zeros(self.sizes, int)
+        pairs = np.zeros([len(each) for each in self.names], int)
         np.add.at(pairs, (shape[sure], colour[sure]), 1)
         return {
             "images": len(images),
@@ -100,7 +88,7 @@ class Reader:
 
 def truths(source: data.Data) -> tuple[np.ndarray, np.ndarray]:
     """Shape and colour of each example, int [N]."""
-    return source.fields["attributes"][:, 0], source.fields["attributes"][:, 1]
+    return source.fields["attributes"][:, SHAPE], source.fields["attributes"][:, COLOUR]
 
 
 def main() -> None:
