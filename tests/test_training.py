@@ -64,6 +64,12 @@ def only_fits(monkeypatch):
     monkeypatch.setattr(training, "_finish", lambda *_: {})
 
 
+@pytest.fixture
+def only_steps(only_fits, monkeypatch):
+    """Nothing is drawn on the way either."""
+    monkeypatch.setattr(training, "sampled", lambda _: False)
+
+
 @pytest.fixture(scope="module")
 def finished(tmp_path_factory) -> Run:
     """A run of two epochs that nothing disturbed."""
@@ -259,7 +265,7 @@ def test_what_is_measured_is_what_is_exported(tmp_path):
     np.testing.assert_allclose(measured["elbo"]["value"], run.record["result"]["elbo"]["value"], rtol=1e-6)
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_a_first_batch_is_read_where_a_model_asks_for_it_and_only_then(tmp_path, monkeypatch):
     sizes = []
     original = training.datasets.batches
@@ -292,7 +298,7 @@ def test_levels_that_the_model_does_not_know_are_told(finished, tmp_path, caplog
     assert finished.record["result"]["elbo"]["receipt"]["levels"] == 2
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog):
     caplog.set_level(logging.INFO, "gmzoo")
     options = {"preset": "tiny", "steps": 1, "runs": tmp_path}
@@ -306,7 +312,7 @@ def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog)
     assert fresh.path.name == "vae-003"
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_a_length_that_a_schedule_depends_on_may_not_change(tmp_path):
     options = {
         "preset": "tiny",
@@ -391,7 +397,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
         assert all(np.isfinite(value).all() for value in arrays.values())
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_early_stopping_ends_the_run_with_the_best_weights(tmp_path):
     settings = registry.presets("vae")["tiny"]
     patched = {**settings, "patience": 1, "optimizers": {"elbo": {"name": "sgd", "learning_rate": 0.0}}}
@@ -554,7 +560,7 @@ def test_a_full_disk_is_told_and_nothing_else(tmp_path, monkeypatch):
         zoo.train("vae", preset="tiny", steps=2, runs=tmp_path)
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_a_folder_that_holds_a_lock_alone_is_empty(tmp_path):
     (tmp_path / ".lock").touch()
     assert zoo.train("vae", preset="tiny", steps=1, run_dir=tmp_path).path == tmp_path
@@ -568,7 +574,7 @@ def test_a_foreign_record_is_passed_over(tmp_path, caplog, content):
     assert "other is no run that can be read" in caplog.text
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_a_run_says_where_it_is_while_it_trains(tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     seen = []
@@ -581,7 +587,7 @@ def test_a_run_says_where_it_is_while_it_trains(tmp_path, monkeypatch):
     assert seen == [0, 1, 2, 3]
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_each_epoch_is_told_of_a_model_without_a_likelihood_too(tmp_path):
     told = []
 
@@ -632,7 +638,7 @@ def test_classes_are_those_of_the_data():
         training.plan("dcgan", preset="tiny", settings={"classes": 7})
 
 
-@pytest.mark.usefixtures("only_fits")
+@pytest.mark.usefixtures("only_steps")
 def test_two_replicas_train_as_one(finished, tmp_path):
     mirrored = zoo.train("vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path)
     first, second = weights(finished), weights(mirrored)

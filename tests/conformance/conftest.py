@@ -21,6 +21,8 @@ from zoo.files import lock
 TINY = "tiny"
 #: Of the further ones those that are tried always: the only text, and a turn that is played several times.
 ALWAYS = {("rnn", "tiny_text"), ("dcgan", "tiny_wgan")}
+#: One that samples given a label, which other processes are asked for always.
+LABELLED = ("vae", "tiny_conditional")
 ROWS = 4
 # A repeat, and one above 32 bits.
 SEEDS = np.array([0, 7, 7, 12_345_678_901])
@@ -197,5 +199,7 @@ def subject(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Sub
 @pytest.fixture(scope="session", params=["always", pytest.param("others", marks=pytest.mark.slow)])
 def subjects(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Subject]) -> list[Subject]:
     """Models for what starts one process for all of them: those that are tested always, or the others."""
-    wanted = request.param == "always"
-    return [subject_of(*each) for each in tiny_presets() if always(*each) == wanted]
+    chosen = [each for each in tiny_presets() if always(*each) or each == LABELLED]
+    if request.param == "others":
+        chosen = [each for each in tiny_presets() if each not in chosen]
+    return [subject_of(*each) for each in chosen]
