@@ -61,6 +61,14 @@ def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tf.saved_model, "load", once)
 
 
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have no `curves.png`, which takes a second, where nobody looks at it."""
+    from zoo import callbacks
+
+    monkeypatch.setattr(callbacks, "curves", lambda *_: None)
+
+
 @pytest.fixture(scope="session")
 def real_data() -> Path:
     """The folder with the real data sets: `GMZOO_REAL_DATA`, else `../shared/data` beside the repository."""

@@ -28,6 +28,9 @@ from zoo.errors import UsageError, ZooError
 from zoo.runs import Run, all_runs
 from zoo.timetable import Timetable
 
+# But for `finished`, which lives longer than that.
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def weights(run: Run) -> dict[str, np.ndarray]:
     return checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[0]
@@ -50,12 +53,6 @@ class StopAt(training.Quiet):
     def step(self, step, logs):
         if step == self.at:
             os.kill(os.getpid(), self.signum)
-
-
-@pytest.fixture(autouse=True)
-def no_curves(monkeypatch):
-    """Nobody looks at them but at those of `finished`, which is made outside of this; they take a second."""
-    monkeypatch.setattr(callbacks, "curves", lambda *_: None)
 
 
 @pytest.fixture

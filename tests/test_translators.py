@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import zoo
-from zoo import callbacks, training
+from zoo import training
 from zoo.errors import UsageError
 
 SIDE = 8
@@ -100,8 +100,8 @@ def test_empty_cells_make_data_sets_of_their_own(folder):
     assert ((batch["attributes"] >= 0).any(1)).all()
 
 
-def test_a_run_of_attributes_translates_by_name(folder, tmp_path, monkeypatch):
-    monkeypatch.setattr(callbacks, "curves", lambda *_: None)
+@pytest.mark.usefixtures("no_curves")
+def test_a_run_of_attributes_translates_by_name(folder, tmp_path):
     options = {"changes": ["hair", "mood", "young"]}
     run = zoo.train("stargan", preset="tiny", dataset=folder, settings=options, steps=2, runs=tmp_path)
     # Eight images, and a row for each of the seven values.

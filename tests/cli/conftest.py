@@ -45,9 +45,8 @@ def command_line(*words: object) -> Done:
 
 
 @pytest.fixture(autouse=True)
-def quick(opened_once: None, monkeypatch: pytest.MonkeyPatch) -> None:
-    """SavedModels are opened once, and no curves are drawn of what is trained: nobody looks at them here."""
-    monkeypatch.setattr(callbacks, "curves", lambda *_: None)
+def quick(opened_once: None, no_curves: None) -> None:
+    """SavedModels are opened once, and no curves are drawn of what is trained."""
 
 
 @pytest.fixture(scope="session")
