@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import collections
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +13,8 @@ ROOT = Path(__file__).parents[1]
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 os.environ.setdefault("MPLBACKEND", "agg")
+# There is a test process for each core: threads of NumPy would wait for one another, spinning all the time.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 # Not the user's own cache; kept between runs, since drawing a set takes seconds.
 os.environ.setdefault("TFDS_DATA_DIR", str(ROOT / "build/test-data"))
 
@@ -27,6 +31,42 @@ def pytest_sessionstart(session: pytest.Session) -> None:
     tf.config.set_logical_device_configuration(
         tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2
     )
+
+
+#: SavedModels that `opened_once` keeps open, the last used last.
+OPENED: collections.OrderedDict[tuple[Any, ...], Any] = collections.OrderedDict()
+MOST_OPENED = 12
+
+
+@pytest.fixture
+def opened_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """TensorFlow opens a SavedModel once for all tests that ask for this, as long as its files are the same.
+
+    Every command opens its own, which takes most of its time where the model is small.
+    """
+    import tensorflow as tf
+
+    load = tf.saved_model.load
+
+    def once(path: str) -> Any:
+        files = sorted(each for each in Path(path).rglob("*") if each.is_file())
+        stats = [(str(each.resolve()), (stat := each.stat()).st_size, stat.st_mtime_ns) for each in files]
+        key = (os.path.realpath(path), *stats)
+        found = OPENED.pop(key, None)
+        OPENED[key] = load(path) if found is None else found
+        while len(OPENED) > MOST_OPENED:
+            OPENED.popitem(last=False)
+        return OPENED[key]
+
+    monkeypatch.setattr(tf.saved_model, "load", once)
+
+
+@pytest.fixture
+def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs have no `curves.png`, which takes a second, where nobody looks at it."""
+    from zoo import callbacks
+
+    monkeypatch.setattr(callbacks, "curves", lambda *_: None)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import dataclasses
+import functools
 import importlib
 import inspect
 import pkgutil
@@ -92,6 +93,7 @@ def imports(module: str, path: Path) -> Iterator[Import]:
             yield Import(module, node.lineno, target, node in deep)
 
 
+@functools.cache
 def all_imports() -> list[Import]:
     return [each for module, path in sources().items() for each in imports(module, path)]
 

@@ -13,6 +13,8 @@ from zoo import checkpoints, training
 from zoo.errors import UsageError
 from zoo.exporting import saved_weights
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 EXAMPLES = 1438  # of the training split of `digits`
 
 

@@ -28,6 +28,8 @@ from zoo.models.vae import VAE
 from zoo.runs import Run, all_runs
 from zoo.stages import WEIGHTS_FILE
 
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 EPOCH = 89  # steps of 16 examples of digits
 
 

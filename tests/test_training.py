@@ -28,6 +28,9 @@ from zoo.errors import UsageError, ZooError
 from zoo.runs import Run, all_runs
 from zoo.timetable import Timetable
 
+# But for `finished`, which lives longer than that.
+pytestmark = pytest.mark.usefixtures("no_curves")
+
 
 def weights(run: Run) -> dict[str, np.ndarray]:
     return checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[0]
@@ -50,6 +53,18 @@ class StopAt(training.Quiet):
     def step(self, step, logs):
         if step == self.at:
             os.kill(os.getpid(), self.signum)
+
+
+@pytest.fixture
+def only_fits(monkeypatch):
+    """Runs end with their last step: nothing is measured nor exported, where a test is of the steps alone."""
+    monkeypatch.setattr(training, "_finish", lambda *_: {})
+
+
+@pytest.fixture
+def only_steps(only_fits, monkeypatch):
+    """Nothing is drawn on the way either."""
+    monkeypatch.setattr(training, "sampled", lambda _: False)
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +109,7 @@ def test_the_command_on_record_goes_on_with_the_run(monkeypatch):
     assert training.command_line() == "gmzoo train vae --note 'a b'"
 
 
+@pytest.mark.usefixtures("only_fits")
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_signal_saves_first_and_the_run_resumes_to_the_bit(finished, tmp_path, signum, code):
     options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
@@ -153,7 +169,9 @@ def test_a_signal_while_the_result_is_measured_stops_at_once_and_the_run_can_be_
 
 def test_a_run_whose_best_weights_are_lost_can_be_finished(tmp_path, caplog):
     options = {"preset": "tiny", "steps": 3, "runs": tmp_path}
-    run = zoo.train("vae", **options)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "_finish", lambda *_: {})
+        run = zoo.train("vae", **options)
     callbacks.best_weights(run).write_bytes(b"nothing")
     run.update(status="stopped")
     assert zoo.train("vae", **options).status == "finished"
@@ -249,6 +267,7 @@ def test_what_is_measured_is_what_is_exported(tmp_path):
     np.testing.assert_allclose(measured["elbo"]["value"], run.record["result"]["elbo"]["value"], rtol=1e-6)
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_a_first_batch_is_read_where_a_model_asks_for_it_and_only_then(tmp_path, monkeypatch):
     sizes = []
     original = training.datasets.batches
@@ -281,6 +300,7 @@ def test_levels_that_the_model_does_not_know_are_told(finished, tmp_path, caplog
     assert finished.record["result"]["elbo"]["receipt"]["levels"] == 2
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog):
     caplog.set_level(logging.INFO, "gmzoo")
     options = {"preset": "tiny", "steps": 1, "runs": tmp_path}
@@ -294,6 +314,7 @@ def test_other_settings_start_another_run_and_say_what_differs(tmp_path, caplog)
     assert fresh.path.name == "vae-003"
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_a_length_that_a_schedule_depends_on_may_not_change(tmp_path):
     options = {
         "preset": "tiny",
@@ -305,6 +326,7 @@ def test_a_length_that_a_schedule_depends_on_may_not_change(tmp_path):
         zoo.train("vae", steps=4, **options)
 
 
+@pytest.mark.usefixtures("only_fits")
 def test_a_damaged_checkpoint_is_told_and_the_one_before_it_taken(finished, tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
@@ -377,6 +399,7 @@ def test_a_loss_that_is_not_finite_stops_and_keeps_the_last_good_checkpoint(tmp_
         assert all(np.isfinite(value).all() for value in arrays.values())
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_early_stopping_ends_the_run_with_the_best_weights(tmp_path):
     settings = registry.presets("vae")["tiny"]
     patched = {**settings, "patience": 1, "optimizers": {"elbo": {"name": "sgd", "learning_rate": 0.0}}}
@@ -404,11 +427,12 @@ def test_out_of_memory_names_a_batch_that_fits(tmp_path, monkeypatch):
         zoo.train("vae", preset="tiny", steps=2, batch_size=100, runs=tmp_path)
 
 
-def test_weights_come_from_another_model(tmp_path, caplog):
+def test_weights_come_from_another_model(tmp_path, caplog, monkeypatch):
     caplog.set_level(logging.INFO, "gmzoo")
     source = zoo.train("vae", preset="tiny", steps=1, runs=tmp_path)
     # By name: the newest finished run where runs live, wherever this run's own folder is.
     options = {"preset": "tiny", "steps": 1, "seed": 5, "runs": tmp_path, "run_dir": tmp_path / "other/run"}
+    monkeypatch.setattr(training, "_finish", lambda *_: {})
     run = zoo.train("vae", init_from="vae", **options)
     assert f"weights taken from {source.saved_model}" in caplog.text
     assert run.record["init_from_path"] == str(source.saved_model)
@@ -427,6 +451,7 @@ def test_weights_come_from_an_unfinished_model_and_a_model_begins_before(tmp_pat
     began = []
     NADE = registry.model_class("nade")
     monkeypatch.setattr(NADE, "begin", lambda model, batch: began.append(batch["image"].shape[0]))
+    monkeypatch.setattr(training, "_finish", lambda *_: {})
     run = zoo.train("nade", seed=1, init_from=str(source.path), **options)
     assert began == [1438]
     assert run.record["init_from_path"] == str(source.path / "unfinished/3")
@@ -457,6 +482,20 @@ def test_training_leaves_the_generators_of_the_program_alone(tmp_path):
         np.testing.assert_array_equal(value, second[key])
 
 
+@pytest.mark.usefixtures("only_fits")
+def test_layers_have_the_same_names_whatever_was_trained_before(tmp_path, monkeypatch):
+    """By names TensorFlow orders sums: with other ones the same run would end with other bits."""
+    built = []
+    monkeypatch.setattr(training, "_fit", lambda plan, run, model, *_: built.append(model))
+    for index, name in enumerate(("vae", "gan", "vae")):
+        zoo.train(name, preset="tiny", steps=1, run_dir=tmp_path / str(index))
+    first, _, again = ([layer.name for layer in model._flatten_layers()] for model in built)
+    assert first == again
+    assert len(first) > 5
+    first, _, again = ([variable.path for variable in model.variables] for model in built)
+    assert first == again
+
+
 def test_terms_of_a_turn_are_means_over_the_steps_at_which_it_was_due(tmp_path):
     timetable = Timetable([Phase()], 1000, 1)
     recorder = callbacks.Recorder(
@@ -480,6 +519,7 @@ def events_of(run: Run) -> list[tuple[str, int]]:
     return sorted(found)
 
 
+@pytest.mark.usefixtures("only_fits")
 def test_events_are_cut_back_to_the_checkpoint(finished, tmp_path):
     options = {"preset": "tiny", "steps": 24, "batch_size": 128, "runs": tmp_path}
     with pytest.raises(callbacks.Stopped):
@@ -522,6 +562,7 @@ def test_a_full_disk_is_told_and_nothing_else(tmp_path, monkeypatch):
         zoo.train("vae", preset="tiny", steps=2, runs=tmp_path)
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_a_folder_that_holds_a_lock_alone_is_empty(tmp_path):
     (tmp_path / ".lock").touch()
     assert zoo.train("vae", preset="tiny", steps=1, run_dir=tmp_path).path == tmp_path
@@ -535,6 +576,7 @@ def test_a_foreign_record_is_passed_over(tmp_path, caplog, content):
     assert "other is no run that can be read" in caplog.text
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_a_run_says_where_it_is_while_it_trains(tmp_path, monkeypatch):
     monkeypatch.setattr(callbacks, "CHECKPOINT_SECONDS", 0.0)
     seen = []
@@ -547,6 +589,7 @@ def test_a_run_says_where_it_is_while_it_trains(tmp_path, monkeypatch):
     assert seen == [0, 1, 2, 3]
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_each_epoch_is_told_of_a_model_without_a_likelihood_too(tmp_path):
     told = []
 
@@ -597,6 +640,7 @@ def test_classes_are_those_of_the_data():
         training.plan("dcgan", preset="tiny", settings={"classes": 7})
 
 
+@pytest.mark.usefixtures("only_steps")
 def test_two_replicas_train_as_one(finished, tmp_path):
     mirrored = zoo.train("vae", preset="tiny", steps=24, batch_size=128, strategy="mirrored", runs=tmp_path)
     first, second = weights(finished), weights(mirrored)
@@ -644,6 +688,7 @@ zoo.train("dcgan", preset="tiny", steps=400, runs=sys.argv[1])
 """
 
 
+@pytest.mark.usefixtures("only_fits")
 def test_kill_9_at_five_moments_ends_with_the_same_bits(tmp_path):
     whole = zoo.train("dcgan", preset="tiny", steps=400, runs=tmp_path / "whole")
     folder = tmp_path / "killed"

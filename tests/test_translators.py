@@ -100,6 +100,7 @@ def test_empty_cells_make_data_sets_of_their_own(folder):
     assert ((batch["attributes"] >= 0).any(1)).all()
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_run_of_attributes_translates_by_name(folder, tmp_path):
     options = {"changes": ["hair", "mood", "young"]}
     run = zoo.train("stargan", preset="tiny", dataset=folder, settings=options, steps=2, runs=tmp_path)

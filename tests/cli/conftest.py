@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+from zoo import callbacks
 from zoo.cli.main import main
 from zoo.files import lock
 
@@ -43,6 +44,11 @@ def command_line(*words: object) -> Done:
     return Done(result.exit_code, result.stdout, result.stderr)
 
 
+@pytest.fixture(autouse=True)
+def quick(opened_once: None, no_curves: None) -> None:
+    """SavedModels are opened once, and no curves are drawn of what is trained."""
+
+
 @pytest.fixture(scope="session")
 def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of finished runs: vae-001, nade-001, dcgan-001 (conditional)."""
@@ -50,7 +56,8 @@ def workshop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     if "PYTEST_XDIST_WORKER" in os.environ:
         folder = folder.parent
     folder = folder / "cli-runs"
-    with lock(folder):
+    with lock(folder), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(callbacks, "curves", lambda *_: None)
         for name, options in TRAINED.items():
             if not (folder / f"{name}-001").exists():
                 done = command_line("train", name, "--preset", "tiny", "--runs-dir", folder, *options)

@@ -1,4 +1,7 @@
-"""Every model's `tiny` run and its SavedModel, made once for all tests and all processes of a session."""
+"""Every model's `tiny` run and its SavedModel, made once for all tests and all processes of a session.
+
+`make test` tries one preset of each model and what no other one tries; `make test-all` tries all.
+"""
 
 from __future__ import annotations
 
@@ -16,6 +19,10 @@ from zoo.files import lock
 
 #: Every preset whose name begins so is made for these tests.
 TINY = "tiny"
+#: Of the further ones those that are tried always: the only text, and a turn that is played several times.
+ALWAYS = {("rnn", "tiny_text"), ("dcgan", "tiny_wgan")}
+#: One that samples given a label, which other processes are asked for always.
+LABELLED = ("vae", "tiny_conditional")
 ROWS = 4
 # A repeat, and one above 32 bits.
 SEEDS = np.array([0, 7, 7, 12_345_678_901])
@@ -56,9 +63,7 @@ class Subject:
     @functools.cached_property
     def raw(self):
         """The SavedModel as TensorFlow loads it."""
-        import tensorflow as tf
-
-        return tf.saved_model.load(str(self.saved))
+        return self.loaded._loaded
 
     @functools.cached_property
     def model(self):
@@ -151,7 +156,9 @@ def subject_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str],
         if first := training.first_stage_options(name, preset=preset):
             find(first["name"], first["preset"])  # the same run, where the data is the same
         path = folder / f"{name}-{preset}"
-        with lock(path):
+        # Nobody looks at the curves of these runs, which take a second each.
+        with lock(path), pytest.MonkeyPatch.context() as patch:
+            patch.setattr(training, "draw_results", lambda run: None)
             run = training.train(name, preset=preset, run_dir=path, runs=folder)
         return Subject(name, preset, run, folder)
 
@@ -168,12 +175,17 @@ def tiny_presets() -> list[tuple[str, str]]:
     ]
 
 
+def always(name: str, preset: str) -> bool:
+    """Whether it is tested where slow tests are left out."""
+    return preset == TINY or (name, preset) in ALWAYS
+
+
 @pytest.fixture(
     scope="session",
     params=[
         pytest.param(
             (name, preset),
-            marks=pytest.mark.xdist_group(name),
+            marks=[pytest.mark.xdist_group(name), *([] if always(name, preset) else [pytest.mark.slow])],
             id=name if preset == TINY else f"{name}-{preset.removeprefix(TINY).strip('_')}",
         )
         for name, preset in tiny_presets()
@@ -184,7 +196,10 @@ def subject(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Sub
     return subject_of(*request.param)
 
 
-@pytest.fixture(scope="session")
-def subjects(subject_of: Callable[[str, str], Subject]) -> list[Subject]:
-    """All models, for what starts one process for all of them."""
-    return [subject_of(*each) for each in tiny_presets()]
+@pytest.fixture(scope="session", params=["always", pytest.param("others", marks=pytest.mark.slow)])
+def subjects(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Subject]) -> list[Subject]:
+    """Models for what starts one process for all of them: those that are tested always, or the others."""
+    chosen = [each for each in tiny_presets() if always(*each) or each == LABELLED]
+    if request.param == "others":
+        chosen = [each for each in tiny_presets() if each not in chosen]
+    return [subject_of(*each) for each in chosen]

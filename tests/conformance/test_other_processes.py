@@ -5,10 +5,10 @@ One process of each kind runs every signature of every model.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -22,12 +22,26 @@ HERE = Path(__file__).parent
 LOADER = HERE.parent / "serving/run.cc"
 
 
-def calls(subjects) -> Iterator[tuple[Path, str, dict[str, np.ndarray], dict[str, np.ndarray]]]:
-    """Path, signature, inputs and expected outputs."""
+@dataclasses.dataclass(frozen=True)
+class Call:
+    """One signature of one model, what it is asked, and what it gives in this process."""
+
+    path: Path
+    signature: str
+    inputs: dict[str, np.ndarray]
+    outputs: dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="module")
+def calls(subjects) -> list[Call]:
+    """Every signature of every model, called once for all other processes."""
+    made = []
     for subject in subjects:
         for signature, inputs in subject.requests.items():
             outputs = subject.raw.signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
-            yield subject.saved, signature, inputs, {name: value.numpy() for name, value in outputs.items()}
+            given = {name: value.numpy() for name, value in outputs.items()}
+            made.append(Call(subject.saved, signature, inputs, given))
+    return made
 
 
 def assert_same(ours: np.ndarray, theirs: np.ndarray, where: str) -> None:
@@ -37,11 +51,12 @@ def assert_same(ours: np.ndarray, theirs: np.ndarray, where: str) -> None:
         np.testing.assert_array_equal(ours, theirs, err_msg=where)
 
 
-def test_python_without_our_code_gives_the_same(subjects, tmp_path):
+def test_python_without_our_code_gives_the_same(calls, tmp_path):
     expected, requests = {}, {}
-    for path, signature, inputs, outputs in calls(subjects):
-        requests |= {f"{path}|{signature}|{name}": as_bytes(value) for name, value in inputs.items()}
-        expected |= {f"{path}|{signature}|{name}": value for name, value in outputs.items()}
+    for call in calls:
+        where = f"{call.path}|{call.signature}"
+        requests |= {f"{where}|{name}": as_bytes(value) for name, value in call.inputs.items()}
+        expected |= {f"{where}|{name}": value for name, value in call.outputs.items()}
     np.savez(tmp_path / "requests.npz", **requests)
     command = [sys.executable, "-I", str(HERE / "clean_process.py"), "requests.npz", "responses.npz"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
@@ -76,20 +91,19 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def test_cpp_gives_the_same(subjects, loader, tmp_path):
-    command, expected = [str(loader)], {}
-    for index, (path, signature, inputs, outputs) in enumerate(calls(subjects)):
-        request = NameAttrList(name=signature)
-        for name, value in inputs.items():
+def test_cpp_gives_the_same(calls, loader, tmp_path):
+    command = [str(loader)]
+    for index, call in enumerate(calls):
+        request = NameAttrList(name=call.signature)
+        for name, value in call.inputs.items():
             request.attr[name].tensor.CopyFrom(tf.make_tensor_proto(value))
         (tmp_path / f"{index}.request").write_bytes(request.SerializeToString())
-        command += [str(path), f"{index}.request", f"{index}.response"]
-        expected[index] = path, signature, outputs
+        command += [str(call.path), f"{index}.request", f"{index}.response"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    for index, (path, signature, outputs) in expected.items():
+    for index, call in enumerate(calls):
         response = NameAttrList.FromString((tmp_path / f"{index}.response").read_bytes())
         found = {name: tf.make_ndarray(value.tensor) for name, value in response.attr.items()}
-        assert found.keys() == outputs.keys()
-        for name, value in outputs.items():
-            assert_same(found[name], value, f"{path} {signature} {name}")
+        assert found.keys() == call.outputs.keys()
+        for name, value in call.outputs.items():
+            assert_same(found[name], value, f"{call.path} {call.signature} {name}")

@@ -17,7 +17,11 @@ SIGNIFICANCE = 1e-4
 of_models_with_codes = pytest.mark.parametrize(
     "subject",
     [
-        pytest.param((name, preset), marks=pytest.mark.xdist_group(name), id=f"{name}-{preset}")
+        pytest.param(
+            (name, preset),
+            marks=[pytest.mark.xdist_group(name), *([pytest.mark.slow] if preset != "tiny" else [])],
+            id=f"{name}-{preset}",
+        )
         for name in registry.names()
         if "interpolate" in registry.card(name)["capabilities"]
         for preset in registry.presets(name)

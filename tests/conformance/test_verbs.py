@@ -5,11 +5,14 @@ from __future__ import annotations
 import json
 
 import numpy as np
+import pytest
 from click.testing import CliRunner
 from PIL import Image
 
 from zoo import registry
 from zoo.cli.main import SECTIONS, main
+
+pytestmark = pytest.mark.usefixtures("opened_once")
 
 USES = list(SECTIONS["Use a trained model"])
 # Command -> the verbs of a card of which it needs one; its arguments; the ending of what it writes.

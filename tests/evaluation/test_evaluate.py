@@ -131,7 +131,7 @@ def only_what_is_made(request, monkeypatch):
 
 
 @pytest.fixture
-def shipped():
+def shipped(opened_once):
     """A shipped model by its name."""
     return lambda name: zoo.load(f"shipped:{name}")
 

@@ -237,6 +237,7 @@ def test_the_papers_preset_is_the_base_model():
     assert blocks(512, 2048, 6) + 37_000 * 512 == pytest.approx(65e6, rel=0.05)
 
 
+@pytest.mark.usefixtures("no_curves")
 def test_a_table_of_pairs_is_trained_on_scored_and_drawn_from(tmp_path):
     numbers = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"]
     lines = [f"{a} plus {b}, {numbers[a + b]}!" for a in range(5) for b in range(5)]
