@@ -2,8 +2,8 @@
 
     python benchmarks/shape_reader.py --model progan
 
-The classifier is `shipped:vit:shapes`, which was trained on the train split and says the shape and the colour;
-the logits of each are divided by the temperature that minimises the cross-entropy of the validation split. A
+The classifier is `shipped:vit:shapes`, trained on the train split, which says the shape and the colour; the
+logits of each are divided by the temperature that minimises the cross-entropy of the validation split. A
 sample is read where both are sure: a confidence of 0.9. Beside the samples it reads pictures of the test
 split, real and spoiled (blended, glued, shuffled, noisy): what it "reads" of the spoiled ones says how far
 its figure flatters.
