@@ -13,7 +13,7 @@ import tensorflow as tf
 from zoo.base import Samples, configure
 from zoo.errors import UsageError
 from zoo.exporting import signatures
-from zoo.models.dvae import DVAE, SURE, Config, kl_to_uniform, relaxed, token_information, unlike
+from zoo.models.dvae import DVAE, Config, kl_to_uniform, relaxed, token_information
 from zoo.noise import RowNoise, StepNoise
 
 
@@ -65,37 +65,41 @@ def test_a_dark_and_a_light_picture_begin_with_different_tokens():
     assert dark.argmax() != light.argmax()
 
 
-def test_the_first_tokens_stand_for_unlike_places():
+def test_tokens_are_taught_by_the_nearest_of_unlike_patches():
     """Nearly all places are alike; the few that are not have tokens of their own nevertheless."""
-    random = np.random.default_rng(0)
-    centre = 4.0 * random.standard_normal((6, 10))
-    kind = np.append(np.zeros(2000, int), np.repeat(np.arange(1, 6), 8))
-    features = (centre[kind] + 0.01 * random.standard_normal((len(kind), 10))).astype(np.float32)
-    kernel, bias = unlike(features, 6)
-    logits = features @ kernel + bias
-    token = logits.argmax(1)
-    assert len({token[kind == each][0] for each in range(6)}) == 6
-    assert all(len({*token[kind == each]}) == 1 for each in range(6))
-    entropy = np.log(6) - kl_to_uniform(tf.constant(logits)).numpy()
-    assert entropy.mean() == pytest.approx(SURE, rel=0.05)
-
-
-def test_the_encoder_rests_while_the_decoder_learns_to_read():
-    model = dvae(rest=3, image_shape=[8, 8, 1], codebook=4)
+    model = dvae(taught=3, image_shape=[8, 8, 1], codebook=4)
     assert [phase.steps for phase in model.phases(model.config)] == [3, None]
-    x = images(model, 6)
-    x[:3] *= np.linspace(0, 1, 8, dtype=np.float32)[:, None, None] > 0.5
-    model.begin({"image": tf.constant(x)})
-    assert len(np.unique(model.tokenise(tf.constant(x)))) == 4
-    decoder, both = (sum(len(turn.variables) for turn in turns_of(model, phase)) for phase in (0, 1))
-    assert decoder == len(model.decoder.trainable_variables)
-    assert both == len(model.trainable_variables)
     assert len(DVAE.phases(dvae().config)) == 1
-
-
-def turns_of(model, phase):
-    model.enter(model.first_steps[phase])
-    return model.turns()
+    kinds = np.array([[[0, 0], [0, 0]], [[1, 1], [1, 1]], [[1, 0], [1, 0]], [[1, 1], [0, 0]]], np.float32)
+    kind = np.zeros((20, 4, 4), int)
+    kind[0] = np.arange(16).reshape(4, 4) % 4
+    x = kinds[kind].transpose(0, 1, 3, 2, 4).reshape(20, 8, 8, 1)
+    model.begin({"image": tf.constant(x)})
+    level = tf.cast(x, tf.int32)
+    token = model.nearest_patch(level).numpy()
+    np.testing.assert_allclose(
+        model.patches.numpy()[token], kinds.reshape(4, 4)[kind.reshape(20, 16)], atol=1e-6
+    )
+    model.enter(0)
+    with tf.GradientTape() as tape:
+        loss, terms = model.objective({"image": tf.constant(x)}, {}, StepNoise(0, 0, 20))
+    log_q = scipy.special.log_softmax(model.logits(level), -1)
+    assert float(terms["kl"]) == pytest.approx(
+        -np.take_along_axis(log_q, token[..., None], -1).sum((1, 2)).mean(), rel=1e-5
+    )
+    told = model.log_likelihood(level, model.one_hot(token), StepNoise(0, 0, 20))
+    assert float(loss) == pytest.approx(float(terms["kl"]) - float(tf.reduce_mean(told)), rel=1e-5)
+    # The decoder reads what is given, so that the encoder learns of the given tokens alone.
+    told_of = tape.gradient(loss, [variable.value for variable in model.encoder.trainable_variables])
+    with tf.GradientTape() as tape:
+        loss = model.objective({"image": tf.constant(x)}, {}, StepNoise(0, 0, 20))[1]["kl"]
+    alone = tape.gradient(loss, [variable.value for variable in model.encoder.trainable_variables])
+    for ours, theirs in zip(told_of, alone, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-6)
+    model.enter(3)
+    assert float(
+        model.objective({"image": tf.constant(x)}, {}, StepNoise(0, 3, 20))[1]["kl"]
+    ) == pytest.approx(float(tf.reduce_mean(tf.reduce_sum(kl_to_uniform(model.logits(level)), -1))), rel=1e-5)
 
 
 def test_information_of_tokens():

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import Literal, final
+from typing import Any, Literal, final
 
 import tensorflow as tf
 
@@ -168,8 +168,14 @@ class LogitLaplacePixels(PixelLikelihood):
     spreads = True
     EPSILON = 0.1
 
-    def __init__(self, levels: int) -> None:
+    def __init__(self, levels: int, smallest_scale: float = SMALLEST_SCALE) -> None:
+        """
+        Args:
+            levels: L.
+            smallest_scale: what b stays above, on the scale of logits.
+        """
         super().__init__(levels, 2)
+        self.smallest_scale = smallest_scale
 
     def log_prob(self, level: tf.Tensor, outputs: tf.Tensor, uniform: tf.Tensor | None) -> tf.Tensor:
         x = (1.0 - 2.0 * self.EPSILON) * self.spread(level, uniform) + self.EPSILON
@@ -179,8 +185,8 @@ class LogitLaplacePixels(PixelLikelihood):
     def log_density(self, x: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
         """log p(x), float32 [..., D], of x [..., D] in (0, 1)."""
         median, log_scale = tf.unstack(tf.cast(outputs, tf.float32), axis=-1)
-        floor = math.log(SMALLEST_SCALE)
-        log_scale = floor + tf.math.softplus(log_scale - floor)  # log(exp(log_scale) + SMALLEST_SCALE)
+        floor = math.log(self.smallest_scale)
+        log_scale = floor + tf.math.softplus(log_scale - floor)  # log(exp(log_scale) + smallest_scale)
         logit = tf.math.log(x) - tf.math.log1p(-x)
         away = tf.abs(logit - median) * tf.exp(-log_scale)
         return -away - math.log(2.0) - log_scale - tf.math.log(x) - tf.math.log1p(-x)
@@ -191,7 +197,7 @@ class LogitLaplacePixels(PixelLikelihood):
         logit = tf.reshape(tf.math.log(x) - tf.math.log1p(-x), (-1, level.shape[-1]))
         median = tf.sort(logit, 0)[tf.shape(logit)[0] // 2]
         away = tf.reduce_mean(tf.abs(logit - median), 0)
-        return tf.stack([median, tf.math.log(tf.maximum(away, SMALLEST_SCALE))], -1)
+        return tf.stack([median, tf.math.log(tf.maximum(away, self.smallest_scale))], -1)
 
     def mean(self, outputs: tf.Tensor) -> tf.Tensor:
         median = tf.sigmoid(tf.cast(outputs[..., 0], tf.float32))
@@ -207,12 +213,13 @@ _LIKELIHOODS: dict[str, type[PixelLikelihood]] = {
 }
 
 
-def pixel_likelihood(name: Name, levels: int | None) -> PixelLikelihood:
+def pixel_likelihood(name: Name, levels: int | None, **options: Any) -> PixelLikelihood:
     """The likelihood of a name.
 
     Args:
         name: which one.
         levels: L; None for 2 of a Bernoulli, and 256 of any other.
+        **options: its own.
 
     Raises:
         UsageError: there are not as many levels.
@@ -220,4 +227,4 @@ def pixel_likelihood(name: Name, levels: int | None) -> PixelLikelihood:
     levels = levels if levels is not None else 2 if name == "bernoulli" else 256
     if not 2 <= levels <= 256:
         raise UsageError(f"levels={levels}: must be 2 to 256.")
-    return _LIKELIHOODS[name](levels)  # type: ignore[call-arg]
+    return _LIKELIHOODS[name](levels, **options)  # type: ignore[call-arg]

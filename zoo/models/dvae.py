@@ -23,6 +23,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Sequence
 from typing import Literal, final
 
@@ -33,14 +34,14 @@ import tensorflow_probability as tfp
 
 from zoo.annealing import Ramp
 from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Phase, Shared, Terms, Tokenises, Turn
-from zoo.distributions import categorical, diagonal, draw_categorical
+from zoo.distributions import SMALLEST_SCALE, categorical, diagonal, draw_categorical
 from zoo.errors import UsageError
 from zoo.layers.levels import quantise, to_image
 from zoo.layers.pixel_likelihoods import BernoulliPixels, LogitLaplacePixels, pixel_likelihood
 from zoo.noise import Noise
 
-# Images whose places the first tokens are chosen among, and the entropy of a place's token then, in nats.
-SEEN, SURE = 512, 0.5
+# Images whose patches the first tokens are chosen among; what is equal in steps of 1 / COARSE is one patch.
+SEEN, COARSE = 512, 15
 
 CARD = {
     "title": "dVAE",
@@ -160,8 +161,11 @@ class Config:
         first: filters of the decoder's first layer, which gives each token its vector.
         likelihood: p(x|z) of a pixel: `logit_laplace`, or `bernoulli` of two levels.
         levels: how many a pixel has; by default 2 of a Bernoulli, and 256 else.
-        rest: for so many steps at the beginning the encoder rests: it begins with tokens for unlike patches,
-            and the decoder learns to read them. 0: both begin with random weights, as in the paper.
+        smallest_scale: what the scale b of a logit-Laplace stays above. Where an even ground can be told to
+            a hair, that alone is worth more than all that stands on it.
+        taught: for so many steps at the beginning the tokens are given: a place's is that of the patch,
+            among K unlike ones, that is nearest to its pixels. The encoder learns to tell it, the decoder to
+            read it. 0: both find tokens of their own from the start, as in the paper.
         temperature: of the relaxation in training.
         beta: weight of the KL in training.
     """
@@ -174,33 +178,46 @@ class Config:
     first: int = 64
     likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
     levels: int | None = None
-    rest: int = 0
+    smallest_scale: float = SMALLEST_SCALE
+    taught: int = 0
     temperature: Ramp = Ramp(start=1.0, end=0.0625, steps=1500, shape="cosine")
     beta: Ramp = Ramp(start=0.0, end=1.65, steps=50, shape="cosine")
 
     def __post_init__(self) -> None:
-        pixel_likelihood(self.likelihood, self.levels)
+        self.pixels()
+        if self.smallest_scale <= 0:
+            raise UsageError("smallest_scale must be above 0.")
         if self.codebook < 2:
             raise UsageError("codebook must be at least 2.")
         if min(self.groups, self.blocks, self.first) < 1 or self.width < 4 or self.width % 4:
             raise UsageError("groups, blocks and first must be at least 1, width a multiple of 4.")
-        if self.rest < 0:
-            raise UsageError("rest must be at least 0.")
+        if self.taught < 0:
+            raise UsageError("taught must be at least 0.")
         if self.temperature.lowest <= 0 or self.beta.lowest < 0:
             raise UsageError("temperature must be above 0, and beta at least 0.")
         height, width, _ = self.image_shape
-        side = 2 ** (self.groups - 1)
-        if height % side or width % side:
+        if height % self.side or width % self.side:
             raise UsageError(
-                f"dvae cannot halve {height}x{width} {self.groups - 1} times: choose a multiple of {side} "
-                "with --image-size, or fewer groups with --set."
+                f"dvae cannot halve {height}x{width} {self.groups - 1} times: choose a multiple of "
+                f"{self.side} with --image-size, or fewer groups with --set."
             )
+
+    def pixels(self) -> BernoulliPixels | LogitLaplacePixels:
+        """p(x|z) of a pixel."""
+        options = {} if self.likelihood == "bernoulli" else {"smallest_scale": self.smallest_scale}
+        found = pixel_likelihood(self.likelihood, self.levels, **options)
+        assert isinstance(found, BernoulliPixels | LogitLaplacePixels)
+        return found
 
     @property
     def grid(self) -> tuple[int, int]:
         """(h, w) of the tokens."""
-        side = 2 ** (self.groups - 1)
-        return self.image_shape[0] // side, self.image_shape[1] // side
+        return self.image_shape[0] // self.side, self.image_shape[1] // self.side
+
+    @property
+    def side(self) -> int:
+        """Of the square of pixels that a token stands over."""
+        return int(2 ** (self.groups - 1))
 
 
 def convolution(filters: int, kernel: int, dtype: str | None = None) -> keras.layers.Conv2D:
@@ -249,7 +266,7 @@ def make_decoder(config: Config) -> keras.Model:
         for _ in range(config.blocks):
             x = residual(x, config.width * 2**group, (1, 3, 3, 3), gain)
         x = keras.layers.UpSampling2D(2)(x) if group else x
-    outputs = config.image_shape[2] * pixel_likelihood(config.likelihood, config.levels).parameters
+    outputs = config.image_shape[2] * config.pixels().parameters
     x = convolution(outputs, 1, "float32")(keras.layers.ReLU()(x))
     return keras.Model(tokens, x, name="decoder")
 
@@ -273,39 +290,27 @@ def token_information(logits: tf.Tensor) -> tf.Tensor:
     return -tf.reduce_sum(tf.math.xlogy(overall, overall)) - tf.reduce_mean(each)
 
 
-def unlike(features: np.ndarray, count: int) -> tuple[np.ndarray, np.ndarray]:
-    """A linear map to logits of tokens that stand for unlike places.
+def unlike_patches(image: tf.Tensor, side: int, count: int) -> np.ndarray:
+    """Patches that stand for all others: the centres of k-means, to which each different patch counts once.
 
-    Each token has a place of its own, c_k, drawn far from those before it. Its logit falls with the distance
-    from it: -s |h - c_k|^2, but for what all tokens share. s makes the token of a place as sure as `SURE`.
+    Most places show nothing but ground, and would take most of the tokens.
 
     Args:
-        features: of places, h, [N, d].
+        image: [B, H, W, C].
+        side: of a patch, in pixels.
         count: K.
 
     Returns:
-        Kernel [d, K] and bias [K].
-
-    References:
-        Arthur, Vassilvitskii: k-means++, The Advantages of Careful Seeding (2007), for how they are drawn.
+        [K, side * side * C].
     """
-    random = np.random.default_rng(0)
-    h = features.astype(np.float64)
-    chosen, nearest = [0], np.square(h - h[0]).sum(1)
-    while len(chosen) < count:
-        # Where there are fewer different places than tokens, the rest are any.
-        weight = nearest / nearest.sum() if nearest.sum() else None
-        chosen.append(int(random.choice(len(h), p=weight)))
-        nearest = np.minimum(nearest, np.square(h - h[chosen[-1]]).sum(1))
-    c = h[chosen]
-    kernel, bias = 2.0 * c.T, -np.square(c).sum(1)
-    some = h[:: max(1, len(h) // 4096)] @ kernel + bias
-    low, high = 1e-6, 1e6
-    for _ in range(60):  # the entropy falls as s rises
-        scale = math.sqrt(low * high)
-        entropy = math.log(count) - tf.reduce_mean(kl_to_uniform(tf.constant(scale * some)))
-        low, high = (scale, high) if entropy > SURE else (low, scale)
-    return (scale * kernel).astype(np.float32), (scale * bias).astype(np.float32)
+    from sklearn.cluster import KMeans
+    from sklearn.exceptions import ConvergenceWarning
+
+    patches = np.reshape(tf.nn.space_to_depth(image, side), (-1, side * side * image.shape[-1]))
+    patches = np.unique(np.round(patches * COARSE), axis=0) / COARSE
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # there are fewer different patches
+        return KMeans(count, n_init=1, max_iter=20, random_state=0).fit(patches).cluster_centers_
 
 
 @final
@@ -316,17 +321,18 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         super().__init__(config)
         self.encoder = make_encoder(config)
         self.decoder = make_decoder(config)
-        pixels = pixel_likelihood(config.likelihood, config.levels)
-        assert isinstance(pixels, BernoulliPixels | LogitLaplacePixels)
-        self.pixels = pixels
+        self.pixels = config.pixels()
         self.levels = self.pixels.levels
         self.places = math.prod(config.grid)
+        if config.taught:
+            shape = (config.codebook, config.side**2 * config.image_shape[2])
+            self.patches = self.add_weight(shape=shape, initializer="zeros", trainable=False, name="patches")
 
     @classmethod
     def phases(cls, config: Config) -> list[Phase]:
-        if not config.rest:
+        if not config.taught:
             return [Phase()]
-        return [Phase("the decoder learns to read", steps=config.rest), Phase("encoder and decoder")]
+        return [Phase("tokens of patches", steps=config.taught), Phase("tokens of its own")]
 
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape
@@ -338,9 +344,7 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         return self.config.codebook
 
     def turns(self) -> list[Turn]:
-        resting = self.config.rest > 0 and self.phase == 0
-        encoder = [] if resting else self.encoder.trainable_variables
-        return [Turn("elbo", [*encoder, *self.decoder.trainable_variables], self.objective)]
+        return [Turn("elbo", self.trainable_variables, self.objective)]
 
     def logits(self, level: tf.Tensor) -> tf.Tensor:
         """Of each place's token, [B, T, K], of levels int32 [B, H, W, C]."""
@@ -359,6 +363,15 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         level = tf.reshape(level, (-1, self.dimensions))
         return tf.reduce_sum(self.pixels.log_prob(level, self.outputs(tokens), uniform), -1)
 
+    def nearest_patch(self, level: tf.Tensor) -> tf.Tensor:
+        """Which patch is nearest to each place's pixels, int32 [B, T], of levels int32 [B, H, W, C]."""
+        image = to_image(level, self.pixels.levels)
+        places = tf.nn.space_to_depth(image, self.config.side)
+        places = tf.reshape(places, (-1, self.places, places.shape[-1]))
+        patches = self.patches.value
+        apart = tf.reduce_sum(tf.square(patches), -1) - 2.0 * tf.matmul(places, patches, transpose_b=True)
+        return tf.argmin(apart, -1, output_type=tf.int32)
+
     def one_hot(self, tokens: tf.Tensor) -> tf.Tensor:
         """Tokens int32 [B, T] -> [B, T, K]."""
         return tf.one_hot(tokens, self.config.codebook)
@@ -372,21 +385,23 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
         """
         level = quantise(batch["image"], self.pixels.levels)
         self.decoder.layers[-1].bias.assign(tf.reshape(self.pixels.constant(level), (-1,)))
-        if self.config.rest:
-            last = self.encoder.layers[-1]
-            before = keras.Model(self.encoder.input, last.input)
-            features = before(to_image(level[:SEEN], self.pixels.levels))
-            kernel, bias = unlike(np.reshape(features, (-1, features.shape[-1])), self.config.codebook)
-            last.kernel.assign(kernel[None, None])
-            last.bias.assign(bias)
+        if self.config.taught:
+            image = to_image(level[:SEEN], self.pixels.levels)
+            self.patches.assign(unlike_patches(image, self.config.side, self.config.codebook))
 
     def objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         level = quantise(batch["image"], self.pixels.levels)
         logits = self.logits(level)
         temperature, beta = (ramp.at(self.step.value) for ramp in (self.config.temperature, self.config.beta))
-        tokens = relaxed(logits, noise.gumbel("posterior", logits.shape[1:]), temperature)
+        if self.config.taught and self.phase == 0:
+            tokens = self.one_hot(self.nearest_patch(level))
+            # The cross-entropy stands where the KL does.
+            divergence = -tf.reduce_mean(tf.reduce_sum(tokens * tf.nn.log_softmax(logits), (1, 2)))
+            beta = tf.ones(())
+        else:
+            tokens = relaxed(logits, noise.gumbel("posterior", logits.shape[1:]), temperature)
+            divergence = tf.reduce_mean(tf.reduce_sum(kl_to_uniform(logits), -1))
         reconstruction = tf.reduce_mean(self.log_likelihood(level, tokens, noise))
-        divergence = tf.reduce_mean(tf.reduce_sum(kl_to_uniform(logits), -1))
         loss = beta * divergence - reconstruction
         share, perplexity = self.codebook_use(tf.argmax(logits, -1, output_type=tf.int32))
         return loss, {
