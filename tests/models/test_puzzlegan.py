@@ -237,14 +237,18 @@ def test_patches_may_be_moved_together_to_where_they_were_put(model, monkeypatch
         assert [value == 0.0 for value in distances(model, x, shared)] == [found, found]
 
 
-def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared):
+def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared, monkeypatch):
+    def judge(network, fake):
+        return [tf.fill((len(fake), 1), 0.7)]
+
+    monkeypatch.setattr(puzzlegan, "batches_apart", judge)
+    adversarial = np.log1p(np.exp(-0.7))  # -log D
     x, twice = images(), {key: tf.concat([value, value], 0) for key, value in shared.items()}
     for step, factor in ((0, 1.0), (5, 0.1), (10, 0.01), (99, 0.01)):
         model.step.assign(step)
         loss, terms = model.generator_objective({"image": x}, shared, noise())
-        expected = terms["generator_loss"] + factor * (
-            20 * terms["spatial_loss"] + 30 * terms["appearance_loss"]
-        )
+        assert float(terms["generator_loss"]) == pytest.approx(adversarial, rel=1e-5)
+        expected = adversarial + factor * (20 * terms["spatial_loss"] + 30 * terms["appearance_loss"])
         assert float(loss) == pytest.approx(float(expected), rel=1e-4)
     model.step.assign(0)
     again, _ = model.generator_objective({"image": tf.concat([x, x], 0)}, twice, noise(2 * ROWS))
