@@ -257,7 +257,7 @@ def up(config: Config, code: Any, beside: list[Any], channels: int, activation: 
 
 
 def make_encoder(config: Config) -> keras.Model:
-    """Piece [B, S, S, C] -> its code [B, d], then its maps, the coarsest first."""
+    """Patch [B, S, S, C] -> its code [B, d], then its maps, the coarsest first."""
     x = patch = keras.Input(config.image_shape)
     maps = []
     for layers in steps_down(config):
