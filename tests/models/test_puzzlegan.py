@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import zoo
 from zoo.annealing import Ramp
 from zoo.callbacks import Painter, State
 from zoo.errors import UsageError
@@ -174,6 +175,15 @@ def test_images_change_places_in_pairs_on_every_replica_alike():
     assert rows.tolist() == [1, 0, 3, 2, 5, 4, 7, 6]
     np.testing.assert_array_equal(rows[4:], exchanged(tf.range(4, 8)))
     assert exchanged(tf.range(5)).numpy().tolist() == [1, 0, 3, 2, 3]
+
+
+@pytest.mark.parametrize(("rows", "strategy", "wanted"), [(1, "one", 2), (2, "mirrored", 4)])
+def test_one_image_on_a_device_is_refused_where_images_are_exchanged(tmp_path, rows, strategy, wanted):
+    """It would be exchanged with itself, to be accepted and refused at once."""
+    options = {"preset": "tiny", "batch_size": rows, "strategy": strategy, "dry_run": True, "runs": tmp_path}
+    with pytest.raises(UsageError, match=f"2 examples or more .* gives it 1: use --batch-size {wanted}"):
+        zoo.train("puzzlegan", **options)
+    zoo.train("puzzlegan", **options, settings={"composites": "generated"})
 
 
 @pytest.mark.parametrize(("kind", "many"), [("exchanged", 2), ("generated", 2), ("both", 4)])
