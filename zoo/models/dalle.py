@@ -9,9 +9,9 @@ Objective: minimise, of S places of text and T of the image,
     L = w / S sum_s -log p(c_s | c_<s)  +  (1 - w) / T sum_t -log p(v_t | v_<t, c),    w = 1/8
 
 the two cross-entropies, each divided by its places. Behind the end of a caption, and where one was left out,
-the terms are 0 and S stays S: a word weighs as much in a short caption as in a long one. What is scored is the second sum without weights, the
-exact log p(v | c) of the tokens given the caption. It is no likelihood of the image: many tokens decode to
-nearly the same pixels, and other tokens come of another dVAE.
+the terms are 0 and S stays S: a word weighs as much in a short caption as in a long one. What is scored is
+the second sum without weights, the exact log p(v | c) of the tokens given the caption. It is no likelihood of
+the image: many tokens decode to nearly the same pixels, and other tokens come of another dVAE.
 
 Candidates are ranked by log p(v | c) - log p(v), which is log p(c | v) - log p(c): for one caption it puts
 them in the order of how likely the caption is, given the image. log p(v) is that of no caption, which a share

@@ -273,7 +273,11 @@ def uniform_by_inputs() -> keras.initializers.Initializer:
 def convolution(filters: int, size: int, stride: int = 1, **options: Any) -> keras.layers.Conv2D:
     """A convolution over an image with a border of zeros."""
     return keras.layers.Conv2D(
-        filters, size, stride, "same", **{"kernel_initializer": uniform_by_inputs(), "use_bias": False, **options}
+        filters,
+        size,
+        stride,
+        "same",
+        **{"kernel_initializer": uniform_by_inputs(), "use_bias": False, **options},
     )
 
 
