@@ -83,6 +83,7 @@ class Painter:
     name: str = "painter"
     path: str = "runs/painter-001"
     modality: str = "image"
+    draws: bool = True
     takes: str = "image"
     kind: str | None = None
     given_text: bool = False
