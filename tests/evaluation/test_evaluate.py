@@ -14,7 +14,7 @@ import zoo.data
 from zoo.data import Data, Info
 from zoo.errors import UsageError
 from zoo.evaluation import densities, examples, extractors, subject, summaries, variety
-from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
+from zoo.evaluation.evaluate import MEASURES, check_alike, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
 from zoo.reports.measures import Receipts, measures_tables
@@ -459,6 +459,24 @@ def test_a_mean_of_what_was_not_measured_alike_is_refused(key):
     (found[1]["modes"] if key == "kind" else found[1]["modes"]["receipt"])[key] = "other"
     with pytest.raises(UsageError, match=f"No mean of modes over these models: their {key} differs .*other"):
         over_models(found)
+
+
+def test_models_over_which_there_will_be_no_mean_are_refused_before_they_are_measured(monkeypatch):
+    class Stranger(Painter):
+        card = {"dataset": {"spec": "others"}}  # noqa: RUF012
+
+    models = [Painter(), Stranger()]
+    check_alike([Painter(), Painter()], None, None)
+    with pytest.raises(
+        UsageError, match=r"their dataset differs \(made and others\). Measure them one by one"
+    ):
+        check_alike(models, None, None)
+    check_alike(models, "others", "test")
+    shapes = iter([[8, 8, 1], [9, 9, 1], [8, 8, 1], [None, None, 1]])
+    monkeypatch.setattr(examples, "example_shape", lambda _: next(shapes))
+    with pytest.raises(UsageError, match=r"their shape differs \(\[8, 8, 1\] and \[9, 9, 1\]\)"):
+        check_alike(models, "others", "test")
+    check_alike(models, "others", "test")
 
 
 def test_figures_that_rest_on_different_numbers_are_told_so():
