@@ -115,8 +115,7 @@ def _patches(subject: Subject) -> bool:
 
 
 def _captions(subject: Subject) -> bool:
-    prompted = "sample" not in subject.model.signatures and "prompt" in subject.model.conditions
-    return prompted and _known_classes(subject)
+    return subject.prompted and _known_classes(subject)
 
 
 BOUND = "a model with a lower bound on its likelihood"
