@@ -152,6 +152,7 @@ def command(
         **({} if samples is None else {"samples": samples}),
         "seed": seed or 0,
     }
+    evaluate.check_alike(loaded, source["data"], split)
     found = [evaluate.evaluate(each, source["data"], **options) for each in loaded]
     document = evaluate.document(loaded, found)
     if path is not None:

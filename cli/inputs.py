@@ -87,7 +87,10 @@ def load_data(
     log.info("data: %s, split %s", data, split)
     shape = model.signatures[signature]["inputs"][model.takes]["shape"][1:]
     needs = ["caption"] if signature == "log_prob" and model.given_text else []
-    return examples.load(model, shape, data, split, needs, **options)
+    found = examples.load(model, shape, data, split, needs, **options)
+    if needs and (told := model.unread(found.fields["caption"])):
+        log.warning("%s", told)
+    return found
 
 
 def only(data: Data, index: np.ndarray) -> Data:

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @click.command("sample", cls=Command)
 @model_options
-@click.option("-n", "count", type=click.IntRange(min=1), help="How many.  [default: 64]")
+@click.option(
+    "-n", "count", type=click.IntRange(min=1), help="How many.  [default: 64, or one a line of --prompt-file]"
+)
 @click.option(
     "--seed", type=click.IntRange(min=0), help="The first seed; the others follow it.  [default: 0]"
 )
@@ -58,7 +60,7 @@ def command(
     categories, whose value is a category's number, then the numbers, then those that are 0 or 1.
 
     The ending of --out says what is written: .png a grid (of features a cloud of points for each pair), .gif
-    a film, .npz arrays (image, seed), .csv lines, .txt texts, a folder one file each.
+    a film, .npz arrays (image, seed, prompt), .csv lines, .txt texts, a folder one file each.
 
         gmzoo sample --model vae
         gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
@@ -71,9 +73,12 @@ def command(
     """
     from zoo.cli import inputs, output, samples
 
+    file = wanted.pop("prompt_file")
+    texts = samples.read_prompts(wanted.pop("prompt"), file)
+    if file is not None and texts and seeds is None:
+        count = count or len(texts)
     chosen = inputs.parse_seeds(seeds, count, seed)
     path = output.check_out(out, force, samples.ALL_ENDINGS)
-    prompts = samples.read_prompts(wanted.pop("prompt"), wanted.pop("prompt_file"))
     loaded = inputs.load_model(model, runs_dir)
     if codes is None and "decode" in loaded.signatures and "sample" not in loaded.signatures:
         supposed = "" if loaded.tokens else " With --codes fitted, or normal, one is supposed."
@@ -89,6 +94,7 @@ def command(
     output.check_out(out, True, endings)
     path = path or output.free_name(f"{loaded.name}-samples", endings[0])
     chosen = samples.limited(loaded, chosen, output.ending(out or path))
+    prompts = None if texts is None else samples.in_turn(texts, len(chosen))
     pieces = samples.drawn(loaded, chosen, prompts=prompts, **wanted)
-    samples.write(path, output.ending(out or path), loaded, chosen, pieces)
+    samples.write(path, output.ending(out or path), loaded, chosen, pieces, prompts)
     click.echo(path)

@@ -54,6 +54,13 @@ def read_prompts(prompt: str | None, file: str | None) -> list[str] | None:
     return found
 
 
+def in_turn(prompts: list[str], count: int) -> np.ndarray:
+    """The text of each of so many seeds, string [count]; says where there are more texts."""
+    if count < len(prompts):
+        log.warning("%d seeds: the last %d lines of --prompt-file are left out", count, len(prompts) - count)
+    return np.resize(np.array(prompts, object), count)
+
+
 def limited(model: LoadedModel, seeds: np.ndarray, ending: str) -> np.ndarray:
     """The seeds that a picture has room for; says what was left out."""
     most = len(seeds)
@@ -75,7 +82,7 @@ def drawn(
     seeds: np.ndarray,
     *,
     label: str | None,
-    prompts: list[str] | None,
+    prompts: np.ndarray | None,
     code: str | None,
     temperature: float | None,
     top_k: int | None,
@@ -94,7 +101,7 @@ def drawn(
             parse_labels(label, names) if "label" in model.conditions else [0], count
         )
     if prompts is not None:
-        conditions["prompt"] = np.resize(np.array(prompts, object), count)
+        conditions["prompt"] = prompts
     if temperature is not None:
         conditions["temperature"] = temperature
     if top_k is not None:
@@ -141,9 +148,14 @@ def estimated(model: LoadedModel, count: int) -> str | None:
 
 
 def write(
-    path: Path, ending: str, model: LoadedModel, seeds: np.ndarray, pieces: Iterable[np.ndarray]
+    path: Path,
+    ending: str,
+    model: LoadedModel,
+    seeds: np.ndarray,
+    pieces: Iterable[np.ndarray],
+    prompts: np.ndarray | None = None,
 ) -> None:
-    """Writes examples [.., ...] as they come, in the form that the ending says."""
+    """Writes examples [.., ...] as they come, in the form that the ending says; arrays with their prompts."""
     count = len(seeds)
     if told := estimated(model, count):
         log.info("%s", told)
@@ -154,13 +166,18 @@ def write(
     elif ending == ".gif":
         pictures.gif((pictures.grid(row[None], gap=0) for row in rows), path, ms=250)
     elif ending == ".npz":
-        output.write_npz(path, {model.modality: (count, followed), "seed": (count, [seeds])})
+        arrays = {model.modality: (count, followed), "seed": (count, [seeds])}
+        if prompts is not None:
+            arrays["prompt"] = (count, [prompts.astype(str)])
+        output.write_npz(path, arrays)
     elif ending == ".csv":
         size = int(np.prod(drawn_shape(model), dtype=int))
         names = feature_names(model) or [f"{model.modality}{index}" for index in range(size)]
-        header = ["seed", *(["text"] if model.modality == "text" else names)]
+        given = [] if prompts is None else ["prompt"]
+        header = ["seed", *given, *(["text"] if model.modality == "text" else names)]
         values = ([_text(value) for value in np.reshape(row, -1).tolist()] for row in rows)
-        output.write_csv(path, header, ([seed, *value] for seed, value in zip(seeds, values, strict=True)))
+        before = zip(seeds, *([] if prompts is None else [prompts]), strict=True)
+        output.write_csv(path, header, ([*each, *value] for each, value in zip(before, values, strict=True)))
     elif ending == ".txt" and "\n" in model.card.get("config", {}).get("vocabulary", ()):
         output.write_text(path, texts.pages(map(_text, rows), seeds.tolist(), headed=count > 1))
     elif ending == ".txt":

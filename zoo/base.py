@@ -173,6 +173,11 @@ class GenerativeModel(keras.Model, abc.ABC):
         """The phases of a run of a model with this config, in order; one by default."""
         return (Phase(),)
 
+    @classmethod
+    def fewest_rows(cls, config: Any) -> int:
+        """How many rows of a batch each device needs: more than one where they are set beside one another."""
+        return 1
+
     @abc.abstractmethod
     def turns(self) -> Sequence[Turn | CountingTurn]:
         """The turns of one step of the present phase, in the order in which they are played."""

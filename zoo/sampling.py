@@ -122,13 +122,15 @@ class LoadedModel:
         return tuple(name for name in inputs if name != "seed")
 
     def iter_samples(
-        self, seeds: Seeds, candidates: int | None = None, **conditions: Any
+        self, seeds: Seeds, candidates: int | None = None, *, strict: bool = True, **conditions: Any
     ) -> Iterator[np.ndarray]:
         """One example a seed, in order, `CHUNK` at a time: memory does not grow with their number.
 
         Args:
             seeds: integers [N], not negative.
             candidates: draw so many for each, and keep the one that fits the conditions best.
+            strict: refuse a prompt with what the model does not know, or with more than it reads; captions of
+                data are read as far as they can be: see `unread`.
             **conditions: those of the model, each one value for all rows, or [N]. What is left out of
                 temperature, top_k and prompt changes nothing.
 
@@ -157,6 +159,8 @@ class LoadedModel:
             if missing := [name for name in own if name not in conditions]:
                 raise UsageError(f"{self.name} can draw nothing without a {' and a '.join(missing)}.")
             values = {name: self._condition(name, value, len(seeds)) for name, value in conditions.items()}
+            if strict and "prompt" in values:
+                self._check_prompts([*values["prompt"]])
             if candidates is None:
                 return self._stream("sample_with", self.modality, {"seed": seeds, **values})
             values["candidates"] = np.full(len(seeds), candidates, np.int32)
@@ -595,8 +599,6 @@ class LoadedModel:
         """A condition's value for each row."""
         spec = self._inputs["sample_with"][name]
         value = np.asarray(value, spec.dtype.as_numpy_dtype)
-        if name == "prompt":
-            self._check_prompts([*value.ravel()])
         if value.ndim < spec.shape.rank:
             value = np.broadcast_to(value, (rows, *value.shape))
         classes = self.card.get("config", {}).get("classes")
@@ -625,25 +627,57 @@ class LoadedModel:
                         f"part {first} of the code of {self.name} is a whole number from 0 to {highest}."
                     )
 
+    @property
+    def _known(self) -> tuple[str, ...]:
+        """The symbols of a prompt; () where all are."""
+        config = self.card.get("config", {})
+        return tuple(config.get("vocabulary") or config.get("source_vocabulary") or ())
+
+    def _symbols(self, prompts: Sequence[str]) -> tuple[list[list[str]], str]:
+        """The words of each prompt or its characters, and which of them these are."""
+        if self.card.get("config", {}).get("text") != "words":
+            return [list(prompt) for prompt in prompts], "characters"
+        found = split_words(tf.constant([*prompts])).to_list()
+        return [[word.decode() for word in words] for words in found], "words"
+
     def _check_prompts(self, prompts: list[str]) -> None:
         """Refuses what is not in the model's vocabulary, and more tokens than it reads."""
-        config, longest = self.card.get("config", {}), self.card.get("longest_prompt")
-        known = config.get("vocabulary") or config.get("source_vocabulary") or ()
+        known, longest = self._known, self.card.get("longest_prompt")
         prompts = list(dict.fromkeys(prompts))
-        if config.get("text") == "words":
-            found = split_words(tf.constant(prompts)).to_list()
-            texts, unit = [[word.decode() for word in words] for words in found], "words"
-        else:
-            texts, unit = [list(prompt) for prompt in prompts], "characters"
-        used = {symbol for text in texts for symbol in text}
-        if known and (lacking := sorted(used.difference(known))):
-            unknown = ", ".join(map(repr, lacking[:5]))
-            raise UsageError(f"{self.name} knows no {unknown}, which the prompt has.")
+        texts, unit = self._symbols(prompts)
         for prompt, text in zip(prompts, texts, strict=True):
+            if known and (lacking := [each for each in dict.fromkeys(text) if each not in known]):
+                told = ", ".join(map(repr, lacking[:5]))
+                words = [each for each in lacking if unit == "words" and any(map(str.isalnum, each))]
+                hint = next(filter(None, (nearest(word, known) for word in words)), "")
+                hint = hint or (" Use other words." if words else " Leave out what it does not know.")
+                raise UsageError(f"{self.name} knows no {told}, which the prompt {prompt!r} has.{hint}")
             if longest and len(text) > longest:
                 raise UsageError(
                     f"{self.name} reads at most {longest} {unit} of a prompt, and {prompt!r} has {len(text)}."
                 )
+
+    def unread(self, prompts: Sequence[str] | np.ndarray) -> str:
+        """What of texts the model does not read, in words: the shares that it does not know, and cuts.
+
+        Args:
+            prompts: [N], not what a user typed, which is refused, but captions of data.
+
+        Returns:
+            A line; "" where it reads all of them.
+        """
+        known, longest = frozenset(self._known), self.card.get("longest_prompt")
+        prompts, counts = np.unique(np.asarray(prompts, str), return_counts=True)
+        texts, unit = self._symbols(prompts.tolist())
+        unknown = [sum(each not in known for each in text) if known else 0 for text in texts]
+        cut = [len(text) > (longest or len(text)) for text in texts]
+        told = []
+        if any(unknown):
+            share = counts @ unknown / (counts @ [len(text) for text in texts])
+            told.append(f"{share:.2%} of the {unit} of the captions are unknown to {self.name}")
+        if any(cut):
+            told.append(f"{counts @ cut / counts.sum():.2%} of the captions are cut after {longest} {unit}")
+        return ", ".join(told)
 
     def _fitting(self, name: str, value: Any, spec: tf.TensorSpec) -> np.ndarray:
         """An input as an array of its spec's dtype."""

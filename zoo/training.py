@@ -574,6 +574,12 @@ def train(
     for stretch in resolved.timetable.stretches:
         if stretch.batch_size % replicas:
             raise UsageError(f"--batch-size {stretch.batch_size} does not divide among {replicas} devices.")
+        rows, fewest = stretch.batch_size // replicas, registry.model_class(name).fewest_rows(resolved.config)
+        if rows < fewest:
+            raise UsageError(
+                f"{name} needs {fewest} examples or more on each device, and a batch of {stretch.batch_size} "
+                f"gives it {rows}: use --batch-size {fewest * replicas}, and data with as many."
+            )
     run = _choose_run(resolved, Path(run_dir) if run_dir else None, runs_dir(runs), new)
     begins_with = None
     if resolved.settings["init_from"] and not checkpoints.steps(run.checkpoints):

@@ -89,10 +89,25 @@ def test_prompts_of_a_file_take_turns(use):
     assert [text[: len(text) - NEW] for text in texts] == ["a line", "so be", "a line"]
 
 
+def test_each_line_of_a_file_is_drawn_once_and_told(use):
+    lines = [f"a line{' so' * index}" for index in range(66)]
+    Path("prompts.txt").write_text("\n".join(lines))
+    assert use("sample", "--prompt-file", "prompts.txt", "--seed", 7, "--out", "x.csv").code == 0
+    with Path("x.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["seed", "prompt", "text"]
+    assert [row[:2] for row in rows] == [[str(7 + index), line] for index, line in enumerate(lines)]
+    assert all(text.startswith(line) for _, line, text in rows)
+    done = use("sample", "--prompt-file", "prompts.txt", "--seeds", "3,5", "--out", "y.csv")
+    assert "2 seeds: the last 64 lines of --prompt-file are left out" in done.err
+    assert use("sample", "--prompt", "a line", "-n", 1, "--out", "z.csv").code == 0
+    assert Path("z.csv").read_text().startswith("seed,prompt,text\n0,a line,a line")
+
+
 def test_a_character_that_the_model_does_not_know_is_told(use):
     done = use("sample", "--prompt", "a line, naïve", "-n", 1)
     assert done.code == 2
-    assert "knows no 'v', 'ï'" in done.err
+    assert "knows no 'ï', 'v', which the prompt 'a line, naïve' has. Leave out what" in done.err
     assert not list(Path().iterdir())
 
 

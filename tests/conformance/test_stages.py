@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 import signal
@@ -124,13 +125,37 @@ def test_the_command_says_what_it_scores(second, monkeypatch, tmp_path):
 def test_prompts_and_candidates_are_checked(second):
     model = second.loaded
     for conditions, why in (
-        ({"prompt": "a small giraffe"}, "knows no 'giraffe'"),
+        ({"prompt": "a small xxxx"}, "knows no 'xxxx', which the prompt 'a small xxxx' has. Use other words"),
+        ({"prompt": ["a ring", "a Cirkle!"]}, "no 'cirkle', '!', .* 'a Cirkle!' has. Did you mean circle"),
+        ({"prompt": f"{PROMPT}."}, "knows no '.', .* Leave out what it does not know"),
         ({"prompt": f"{PROMPT} at the"}, "reads at most 8 words of a prompt, and 'a small .*' has 9"),
         ({"prompt": PROMPT, "candidates": 0}, "candidates must be at least 1"),
     ):
         with pytest.raises(UsageError, match=why):
-            model.sample([1], **conditions)
+            model.sample([1, 2], **conditions)
     one, plain = (model.sample([1, 2], prompt=PROMPT, **more) for more in ({"candidates": 1}, {}))
     np.testing.assert_array_equal(one, plain)
     with pytest.raises(UsageError, match="vae cannot choose among candidates. Models that can"):
         zoo.load("shipped:vae").sample([1], candidates=2)
+
+
+def test_captions_of_data_are_read_as_far_as_they_can_be(second, tmp_path, monkeypatch):
+    """What a user types is refused, what data says is not: it is told how much of it is not read."""
+    monkeypatch.chdir(tmp_path)
+    captions = ["a small red circle", "a giraffe", f"{PROMPT} at the", "a"]
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (len(captions), 8, 8, 3)).astype(np.uint8)
+    np.savez("mine.npz", image=image, caption=np.array(captions))
+    told = "6.25% of the words of the captions are unknown to dalle, 25.00% of the captions are cut"
+    told += " after 8 words"
+    assert second.loaded.unread(captions) == told
+    assert second.loaded.unread(captions[:1] * 3) == ""
+    model = ["--model", str(second.run.path), "--data", "npz:mine.npz"]
+    done = CliRunner().invoke(main, ["score", *model, "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert told in done.stderr
+    done = CliRunner().invoke(main, ["evaluate", *model, "--metrics", "log_prob_tokens", "--json"])
+    assert done.exit_code == 0, done.stderr
+    assert json.loads(done.stdout)["metrics"]["log_prob_tokens"]["receipt"]["unread"] == told
+    drawn = second.loaded.sample([1, 2], prompt=captions[1:3], strict=False)
+    np.testing.assert_array_equal(drawn[1], second.loaded.sample([2], prompt=PROMPT)[0])

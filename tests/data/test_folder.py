@@ -396,6 +396,25 @@ def test_captions_and_attributes_are_joined_by_file(tmp_path, read):
     assert data.info.notes == ("1 images have no caption: theirs is empty",)
 
 
+def test_of_several_lines_the_first_one_counts_and_the_others_are_told(tmp_path, read):
+    for name in "ab":
+        save(tmp_path / f"in/{name}.png")
+    captions, attributes = tmp_path / "in/captions.tsv", tmp_path / "in/attributes.csv"
+    captions.write_text("file\tcaption\na.png\tfirst\nb\tother\na\tsecond\nc.png\tno image\na\tthird\n")
+    attributes.write_text("file,age\na.png,1\na.png,2\nb,3\nc,4\n")
+    data = read(tmp_path / "in")
+    assert list(data.fields["caption"]) == ["first", "other"]
+    assert data.fields["attributes"].tolist() == [[0], [1]]
+    assert data.info.notes == (
+        "attributes.csv: 1 further lines of the same images are left out",
+        "attributes.csv: 1 lines name no image",
+        "captions.tsv: 2 further lines of the same images are left out",
+        "captions.tsv: 1 lines name no image",
+    )
+    captions.write_text("c.png\tno image, and no header\na.png\tfirst\nb.png\tother\n")
+    assert "captions.tsv: 1 lines name no image" in read(tmp_path / "in").info.notes
+
+
 def test_tables_name_files_shortly_and_may_lie_in_splits(tmp_path, read):
     for split in ("train", "test"):
         save(tmp_path / f"in/{split}/a.png")

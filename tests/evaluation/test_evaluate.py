@@ -14,7 +14,7 @@ import zoo.data
 from zoo.data import Data, Info
 from zoo.errors import UsageError
 from zoo.evaluation import densities, examples, extractors, subject, summaries, variety
-from zoo.evaluation.evaluate import MEASURES, check_names, document, evaluate
+from zoo.evaluation.evaluate import MEASURES, check_alike, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
 from zoo.reports.measures import Receipts, measures_tables
@@ -83,11 +83,15 @@ class Painter:
     name: str = "painter"
     path: str = "runs/painter-001"
     modality: str = "image"
+    draws: bool = True
     takes: str = "image"
     kind: str | None = None
     given_text: bool = False
     class_names: tuple[str, ...] = COLOURS
     asks: str | None = None
+
+    def unread(self, prompts: np.ndarray) -> str:
+        return "half of it"
 
     @property
     def signatures(self) -> dict[str, Any]:
@@ -99,7 +103,8 @@ class Painter:
     def card(self) -> dict[str, Any]:
         return {"dataset": {"spec": "made", "fingerprint": "f00d"}, "levels": self.levels}
 
-    def iter_samples(self, seeds: np.ndarray, label: Any = None, prompt: Any = None):
+    def iter_samples(self, seeds: np.ndarray, label: Any = None, prompt: Any = None, strict: bool = True):
+        assert strict == (prompt is None)  # nobody typed the captions of data
         for start in range(0, len(seeds), 64):
             rows = slice(start, start + 64)
             random = np.random.default_rng(seeds[rows])
@@ -201,7 +206,8 @@ def test_captions(way, colour, shade):
     assert set(found) == {"caption_class_accuracy", "caption_shade_accuracy"}
     assert found["caption_class_accuracy"]["value"] == pytest.approx(colour, abs=0.06)
     assert found["caption_shade_accuracy"]["value"] == pytest.approx(shade, abs=0.06)
-    assert found["caption_shade_accuracy"]["receipt"]["samples"] == 900
+    receipt = found["caption_shade_accuracy"]["receipt"]
+    assert (receipt["samples"], receipt["unread"]) == (900, "half of it")
 
 
 class Puzzler(Painter):
@@ -458,6 +464,24 @@ def test_a_mean_of_what_was_not_measured_alike_is_refused(key):
     (found[1]["modes"] if key == "kind" else found[1]["modes"]["receipt"])[key] = "other"
     with pytest.raises(UsageError, match=f"No mean of modes over these models: their {key} differs .*other"):
         over_models(found)
+
+
+def test_models_over_which_there_will_be_no_mean_are_refused_before_they_are_measured(monkeypatch):
+    class Stranger(Painter):
+        card = {"dataset": {"spec": "others"}}  # noqa: RUF012
+
+    models = [Painter(), Stranger()]
+    check_alike([Painter(), Painter()], None, None)
+    with pytest.raises(
+        UsageError, match=r"their dataset differs \(made and others\). Measure them one by one"
+    ):
+        check_alike(models, None, None)
+    check_alike(models, "others", "test")
+    shapes = iter([[8, 8, 1], [9, 9, 1], [8, 8, 1], [None, None, 1]])
+    monkeypatch.setattr(examples, "example_shape", lambda _: next(shapes))
+    with pytest.raises(UsageError, match=r"their shape differs \(\[8, 8, 1\] and \[9, 9, 1\]\)"):
+        check_alike(models, "others", "test")
+    check_alike(models, "others", "test")
 
 
 def test_figures_that_rest_on_different_numbers_are_told_so():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from zoo.data import Data, Info
 from zoo.evaluation.evaluate import MEASURES
@@ -40,6 +41,21 @@ def test_noise_tells_nothing():
     label, truth = np.random.default_rng(1).integers(0, 3, (2, 600))
     right, _ = fitted(x, label, unseen, truth)
     assert abs(right.mean() - 1 / 3) < 4 * np.sqrt(2 / 9 / 600)
+
+
+def test_a_classifier_runs_on_one_thread(monkeypatch):
+    from sklearn.linear_model import LogisticRegression
+
+    fit, threads = LogisticRegression.fit, set()
+
+    def watched(self, x, label):
+        threads.update(each["num_threads"] for each in threadpool_info() if each["user_api"] == "blas")
+        return fit(self, x, label)
+
+    monkeypatch.setattr(LogisticRegression, "fit", watched)
+    with threadpool_limits(2):
+        fitted(*examples(40, 0.1, 0), *examples(30, 0.1, 1))
+    assert threads == {1}
 
 
 def test_what_has_no_label_is_left_out():

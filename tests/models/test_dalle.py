@@ -61,7 +61,8 @@ def model() -> DALLE:
 
 @pytest.fixture(scope="module")
 def masked() -> DALLE:
-    """Two blocks with the paper's patterns: a column, though it is no second one, then a convolution."""
+    """Three blocks, each with another of the paper's patterns."""
+    assert [pattern_of(block, 3) for block in (1, 2, 3)] == ["row", "column", "convolution"]
     return dalle(attention="sparse", kernel=1, depth=3)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import zoo
 from zoo.annealing import Ramp
 from zoo.callbacks import Painter, State
 from zoo.errors import UsageError
@@ -176,6 +177,15 @@ def test_images_change_places_in_pairs_on_every_replica_alike():
     assert exchanged(tf.range(5)).numpy().tolist() == [1, 0, 3, 2, 3]
 
 
+@pytest.mark.parametrize(("rows", "strategy", "wanted"), [(1, "one", 2), (2, "mirrored", 4)])
+def test_one_image_on_a_device_is_refused_where_images_are_exchanged(tmp_path, rows, strategy, wanted):
+    """It would be exchanged with itself, to be accepted and refused at once."""
+    options = {"preset": "tiny", "batch_size": rows, "strategy": strategy, "dry_run": True, "runs": tmp_path}
+    with pytest.raises(UsageError, match=f"2 examples or more .* gives it 1: use --batch-size {wanted}"):
+        zoo.train("puzzlegan", **options)
+    zoo.train("puzzlegan", **options, settings={"composites": "generated"})
+
+
 @pytest.mark.parametrize(("kind", "many"), [("exchanged", 2), ("generated", 2), ("both", 4)])
 def test_the_discriminator_refuses_what_was_generated_and_composites(model, shared, monkeypatch, kind, many):
     seen: list[np.ndarray] = []
@@ -237,14 +247,18 @@ def test_patches_may_be_moved_together_to_where_they_were_put(model, monkeypatch
         assert [value == 0.0 for value in distances(model, x, shared)] == [found, found]
 
 
-def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared):
+def test_the_weights_fall_and_do_not_depend_on_the_batch(model, shared, monkeypatch):
+    def judge(network, fake):
+        return [tf.fill((len(fake), 1), 0.7)]
+
+    monkeypatch.setattr(puzzlegan, "batches_apart", judge)
+    adversarial = np.log1p(np.exp(-0.7))  # -log D
     x, twice = images(), {key: tf.concat([value, value], 0) for key, value in shared.items()}
     for step, factor in ((0, 1.0), (5, 0.1), (10, 0.01), (99, 0.01)):
         model.step.assign(step)
         loss, terms = model.generator_objective({"image": x}, shared, noise())
-        expected = terms["generator_loss"] + factor * (
-            20 * terms["spatial_loss"] + 30 * terms["appearance_loss"]
-        )
+        assert float(terms["generator_loss"]) == pytest.approx(adversarial, rel=1e-5)
+        expected = adversarial + factor * (20 * terms["spatial_loss"] + 30 * terms["appearance_loss"])
         assert float(loss) == pytest.approx(float(expected), rel=1e-4)
     model.step.assign(0)
     again, _ = model.generator_objective({"image": tf.concat([x, x], 0)}, twice, noise(2 * ROWS))

@@ -154,17 +154,27 @@ def test_back_leads_the_original_s_own_label(model, monkeypatch):
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
-def test_the_penalty_is_that_of_patches_summed(model, monkeypatch):
-    """Of a D that sums all pixels with weight w, the gradient has length |w| sqrt(values) everywhere."""
+def test_each_side_minimises_its_terms_and_no_others(model, monkeypatch):
+    """Of a D that sums all values with weight w, the gradient has length |w| sqrt(values) everywhere."""
 
     def judge(x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        return 0.5 * tf.reduce_sum(x, -1, keepdims=True), tf.zeros((len(x), 8))
+        read = tf.random.stateless_normal((len(x), 8), (5, 6))
+        return 0.5 * tf.reduce_sum(x, -1, keepdims=True), read
 
     monkeypatch.setattr(model, "discriminator", judge)
-    _, terms = model.discriminator_objective(
-        batch(), {"fake": tf.zeros((ROWS, 8, 8, 3))}, StepNoise(0, 0, ROWS)
-    )
-    assert float(terms["gradient_penalty"]) == pytest.approx(10 * (0.5 * np.sqrt(192) - 1) ** 2, rel=1e-4)
+    monkeypatch.setattr(model, "config", Config(**SMALL, **JOINT, classification=0.5, reconstruction=3.0))
+    data, shared, noise = batch(), {"fake": tf.fill((ROWS, 8, 8, 3), 0.7)}, StepNoise(0, 0, ROWS)
+    real, fake = 1.5 * np.mean(2 * data["image"] - 1), 1.5 * 0.7  # means over patches: 3 values each
+    loss, terms = model.discriminator_objective(data, shared, noise)
+    penalty = 10 * (0.5 * np.sqrt(192) - 1) ** 2
+    assert float(terms["gradient_penalty"]) == pytest.approx(penalty, rel=1e-4)
+    of_real, _ = model.classification(judge(tf.zeros((2 * ROWS, 8, 8, 3)))[1][:ROWS], tf.constant(LABEL))
+    assert float(loss) == pytest.approx(fake - real + penalty + 0.5 * float(of_real), rel=1e-4)
+    loss, terms = model.generator_objective(data, shared, noise)
+    assert float(terms["generator_loss"]) == pytest.approx(-fake, rel=1e-4)
+    of_fake, _ = model.classification(judge(shared["fake"])[1], tf.constant(LABEL[::-1]))
+    expected = -fake + 0.5 * float(of_fake) + 3 * float(terms["reconstruction"])
+    assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
 def test_maps_of_constants_change_the_image(model):

@@ -390,6 +390,7 @@ def gather(
     if layout.label:
         fields["label"] = fields["domain"] = np.array(layout.label, np.int32)[rows]
     tables = read_tables(layout.tables, layout.images, files.read, str(files.root))
+    notes += tables.notes
     values: tuple[tuple[str, ...], ...] = ()
     if tables.captions:
         fields["caption"] = np.array([tables.captions.get(name, "") for name in kept])

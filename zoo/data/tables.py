@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any
 
 import numpy as np
 
@@ -24,17 +25,19 @@ class Tables:
         captions: of each image that has one.
         attributes: the cells of each image that has them.
         columns: the names of the attributes.
+        notes: what of the tables was left out, one line each.
     """
 
     captions: dict[str, str] = field(default_factory=dict)
     attributes: dict[str, list[str]] = field(default_factory=dict)
     columns: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
 
 def read_tables(
     paths: Sequence[str], images: Sequence[str], read: Callable[[str], bytes], root: str
 ) -> Tables:
-    """Reads all tables of a folder.
+    """Reads all tables of a folder. Of several lines for one image the first one counts.
 
     Args:
         paths: where they lie. A table speaks of the images in its own folder and below, which it names by
@@ -57,32 +60,40 @@ def read_tables(
                 for name in (path.name, path.stem):
                     short.setdefault(name, set()).add(image)
         captions = PurePosixPath(table).name == CAPTIONS
-        header = not captions
+        told: dict[str, Any] = tables.captions if captions else tables.attributes
+        first, further, nowhere = True, 0, 0
         for number, line in read_lines(table, read, root, captions):
             where = f"{root}: {table}, line {number}"
             if len(line) < 2:
                 raise UsageError(f"{where} has one column: expected a file and more.")
+            # Attributes have a header, captions may have one: it names no image, and has no ending.
+            header, first = first and not (captions and PurePosixPath(line[0]).suffix), False
+            if header and not captions:
+                if tables.columns not in ([], line[1:]):
+                    raise UsageError(f"{root}: the {ATTRIBUTES} files differ in their columns.")
+                tables.columns = line[1:]
+                continue
             found = {exact[line[0]]} if line[0] in exact else short.get(line[0], set())
             if len(found) > 1:
                 one, other, *_ = sorted(found)
                 raise UsageError(f"{where}: {line[0]} may be {one} or {other}. Write the path.")
-            named = next(iter(found), None)
-            if captions:  # a header names no image
-                if named is not None:
-                    tables.captions[named] = line[1].strip()
-            elif header:
-                header = False
-                if tables.columns not in ([], line[1:]):
-                    raise UsageError(f"{root}: the {ATTRIBUTES} files differ in their columns.")
-                tables.columns = line[1:]
-            elif len(line) != len(tables.columns) + 1:
+            if not captions and len(line) != len(tables.columns) + 1:
                 raise UsageError(
                     f"{where} has {len(line)} columns, the header has {len(tables.columns) + 1}."
                 )
-            elif named is not None:
-                tables.attributes[named] = [cell.strip() for cell in line[1:]]
-        if not (tables.captions if captions else tables.attributes):
+            named = next(iter(found), None)
+            if named is None:
+                nowhere += not header
+            elif named in told:
+                further += 1
+            else:
+                told[named] = line[1].strip() if captions else [cell.strip() for cell in line[1:]]
+        if not told:
             raise UsageError(f"{root}: {table} names none of the images.")
+        if further:
+            tables.notes.append(f"{table}: {further} further lines of the same images are left out")
+        if nowhere:
+            tables.notes.append(f"{table}: {nowhere} lines name no image")
     return tables
 
 

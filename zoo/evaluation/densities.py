@@ -61,7 +61,7 @@ def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, 
         model.given_text,
         model.card.get("scored"),
     )
-    receipt = {**subject.receipt, **event, **more}
+    receipt = {**subject.receipt, **event, **subject.of_captions(model.given_text), **more}
     if never := int(np.isneginf(nats).sum()):
         receipt["warning"] = f"{never} examples have probability 0: the mean is minus infinity"
     return {

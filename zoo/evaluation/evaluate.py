@@ -115,8 +115,7 @@ def _patches(subject: Subject) -> bool:
 
 
 def _captions(subject: Subject) -> bool:
-    prompted = "sample" not in subject.model.signatures and "prompt" in subject.model.conditions
-    return prompted and _known_classes(subject)
+    return subject.prompted and _known_classes(subject)
 
 
 BOUND = "a model with a lower bound on its likelihood"
@@ -335,6 +334,37 @@ def evaluate(
     return found
 
 
+def data_of(model: LoadedModel, dataset: str | None, split: str | None) -> tuple[str, str]:
+    """The data that a model is measured with, and its split: see `evaluate`."""
+    trained_on = model.card.get("dataset", {}).get("spec")
+    spec = dataset or trained_on
+    if spec is None:
+        raise UsageError("Which data? Name it: --data SPEC (`gmzoo datasets` lists named sets).")
+    # Of its own data a model has seen one part, whether or not the source has parts of its own.
+    return spec, split or ("test" if spec == trained_on else zoo.data.default_split(spec))
+
+
+def check_alike(models: Sequence[LoadedModel], dataset: str | None, split: str | None) -> None:
+    """Refuses models over which there will be no mean, as far as it can be known before they are measured.
+
+    Args:
+        models: two or more.
+        dataset, split: as `evaluate` takes them.
+
+    Raises:
+        UsageError: their data or the shapes of their examples differ.
+    """
+    specs, splits = zip(*(data_of(each, dataset, split) for each in models), strict=True)
+    shapes = [examples.example_shape(each) for each in models]
+    fixed = [shape for shape in shapes if None not in shape]  # that of others is that of the data
+    for name, values in (("dataset", specs), ("split", splits), ("shape", fixed)):
+        if different := [value for value in values if value != values[0]]:
+            raise UsageError(
+                f"No mean over these models: their {name} differs ({values[0]} and {different[0]}). "
+                "Measure them one by one."
+            )
+
+
 def subject_of(
     model: LoadedModel,
     dataset: str | None,
@@ -344,12 +374,7 @@ def subject_of(
     memory: Memory,
 ) -> Subject:
     """The model with its data, loaded."""
-    trained_on = model.card.get("dataset", {}).get("spec")
-    spec = dataset or trained_on
-    if spec is None:
-        raise UsageError("Which data? Name it: --data SPEC (`gmzoo datasets` lists named sets).")
-    # Of its own data a model has seen one part, whether or not the source has parts of its own.
-    split = split or ("test" if spec == trained_on else zoo.data.default_split(spec))
+    spec, split = data_of(model, dataset, split)
     log.info("data: %s, split %s", spec, split)
     prompted = model.given_text or ("prompt" in model.conditions and "sample" not in model.signatures)
     data = examples.load(

@@ -82,13 +82,15 @@ def fitted(
     """
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     mean, scale = x.mean(0), x.std(0)
     scale = np.where(scale > 0, scale, 1.0).astype(x.dtype)  # a unit that never changes says nothing
     x, unseen = (x - mean) / scale, (unseen - mean) / scale
 
     def learned(rows: slice, strength: float) -> LogisticRegression:
-        with warnings.catch_warnings():
+        # Of so small products threads cost more than they save: they wait for one another, spinning.
+        with warnings.catch_warnings(), threadpool_limits(1):
             warnings.simplefilter("ignore", ConvergenceWarning)
             return LogisticRegression(C=strength, max_iter=STEPS).fit(x[rows], label[rows])
 

@@ -119,16 +119,33 @@ class Subject:
             "extractor_hash": self.extractor.weights_hash,
             "resizer": self.extractor.resizer(self.image_shape),
             "levels": self.levels,
+            **self.of_captions(self.prompted),
             **more,
         }
+
+    @property
+    def prompted(self) -> bool:
+        """Whether it draws nothing without a prompt."""
+        return "sample" not in self.model.signatures and "prompt" in self.model.conditions
+
+    def of_captions(self, used: bool) -> dict[str, str]:
+        """What a receipt says of captions that the model is given: what it does not read of them, if any."""
+        return {"unread": self.unread} if used and self.unread else {}
+
+    @functools.cached_property
+    def unread(self) -> str:
+        """What the model does not read of the captions of the data; told once."""
+        if told := self.model.unread(self.data.fields["caption"]):
+            log.warning("%s: %s", self.data.spec, told)
+        return told
 
     # -- samples -------------------------------------------------------------------------------------------
 
     def samples(self, count: int, **conditions: Any) -> Iterator[np.ndarray]:
         """Samples, in order of their seeds; where there must be a prompt, with the captions of the data."""
         seeds = np.arange(self.options.seed, self.options.seed + count)
-        if "sample" not in self.model.signatures and "prompt" in self.model.conditions:
-            prompts = self.data.fields["caption"]
+        if self.prompted:
+            prompts, conditions["strict"] = self.data.fields["caption"], False
             conditions["prompt"] = np.asarray(prompts[np.arange(count) % len(prompts)], object)
         return self.options.follow(self.model.iter_samples(seeds, **conditions), count, "sampling")
 

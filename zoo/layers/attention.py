@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any, final
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 #: Keys and values [B, h, S, s] of the positions that can be attended to.
@@ -31,7 +32,7 @@ def attention_weights(
     *,
     causal: bool = False,
     visible: tf.Tensor | None = None,
-    pattern: tf.Tensor | None = None,
+    pattern: tf.Tensor | np.ndarray | None = None,
 ) -> tf.Tensor:
     """How much each query takes of each value.
 
@@ -72,7 +73,7 @@ def attend(
     *,
     causal: bool = False,
     visible: tf.Tensor | None = None,
-    pattern: tf.Tensor | None = None,
+    pattern: tf.Tensor | np.ndarray | None = None,
 ) -> tf.Tensor:
     """Attention, equation 1; the arguments are those of `attention_weights`.
 
@@ -133,7 +134,7 @@ class Attention(keras.layers.Layer):
         *,
         causal: bool = False,
         visible: tf.Tensor | None = None,
-        pattern: tf.Tensor | None = None,
+        pattern: tf.Tensor | np.ndarray | None = None,
     ) -> tuple[tf.Tensor, Memory]:
         """What each position takes from those that it sees.
 

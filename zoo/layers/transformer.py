@@ -112,7 +112,7 @@ class Block(keras.layers.Layer):
         *,
         causal: bool = False,
         visible: tf.Tensor | None = None,
-        pattern: tf.Tensor | None = None,
+        pattern: tf.Tensor | np.ndarray | None = None,
         source_visible: tf.Tensor | None = None,
         noise: Noise | None = None,
     ) -> tuple[tf.Tensor, Memory]:

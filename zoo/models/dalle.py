@@ -8,9 +8,10 @@ Objective: minimise, of S places of text and T of the image,
 
     L = w / S sum_s -log p(c_s | c_<s)  +  (1 - w) / T sum_t -log p(v_t | v_<t, c),    w = 1/8
 
-the two cross-entropies, each a mean over its tokens. What is scored is the second sum without weights, the
-exact log p(v | c) of the tokens given the caption. It is no likelihood of the image: many tokens decode to
-nearly the same pixels, and other tokens come of another dVAE.
+the two cross-entropies, each divided by its places. Behind the end of a caption, and where one was left out,
+the terms are 0 and S stays S: a word weighs as much in a short caption as in a long one. What is scored is
+the second sum without weights, the exact log p(v | c) of the tokens given the caption. It is no likelihood of
+the image: many tokens decode to nearly the same pixels, and other tokens come of another dVAE.
 
 Candidates are ranked by log p(v | c) - log p(v), which is log p(c | v) - log p(c): for one caption it puts
 them in the order of how likely the caption is, given the image. log p(v) is that of no caption, which a share
@@ -334,21 +335,23 @@ class DALLE(GenerativeModel, TwoStage, Ranks, ConditionalLikelihood):
         )
         return tf.cast(tf.gather(self.token.value, tokens) + rows + columns, self.compute_dtype)
 
-    def pattern(self, index: int) -> np.ndarray | None:
-        """What each of the S + T places sees in block `index`, bool [S + T, S + T]; None: all before it."""
+    def patterns(self) -> list[np.ndarray | None]:
+        """What each of the S + T places sees in each block, bool [S + T, S + T]; None: all before it."""
         config = self.config
         if config.attention == "full":
-            return None
-        kind = pattern_of(index + 1, config.depth)
-        return sparse(kind, config.source_length + 1, config.grid, config.kernel)
+            return [None] * config.depth
+        kinds = [pattern_of(block, config.depth) for block in range(1, config.depth + 1)]
+        texts = config.source_length + 1
+        seen = {kind: sparse(kind, texts, config.grid, config.kernel) for kind in dict.fromkeys(kinds)}
+        return [seen[kind] for kind in kinds]
 
     def hidden(self, text: tf.Tensor, tokens: tf.Tensor, noise: Noise | None = None) -> tf.Tensor:
         """What is known at each place: [B, S + T, d] of text [B, S] and tokens [B, T], the last unread."""
         before = self.embed_image(tokens[:, :-1], tf.range(self.places - 1))
         x = tf.concat([self.embed_text(text), before], 1)
         x = dropout(x, 1.0 - self.config.dropout, noise, "embedding")
-        for index, block in enumerate(self.blocks):
-            x, _ = block(x, causal=True, pattern=self.pattern(index), noise=noise)
+        for block, pattern in zip(self.blocks, self.patterns(), strict=True):
+            x, _ = block(x, causal=True, pattern=pattern, noise=noise)
         return self.norm(x)
 
     def log_tokens(self, hidden: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
@@ -408,13 +411,12 @@ class DALLE(GenerativeModel, TwoStage, Ranks, ConditionalLikelihood):
         for block in self.blocks:  # text sees all text before it, whatever the pattern
             x, memory = block(x, causal=True)
             memories.append(memory)
-        texts = self.config.source_length
+        texts, patterns = self.config.source_length, self.patterns()
 
         def choose(t, previous, memories, written):
             drawn = self.embed_image(previous[:, None], tf.maximum(t - 1, 0)[None])
             x, after = tf.where(t == 0, last, drawn), []
-            for index, (block, memory) in enumerate(zip(self.blocks, memories, strict=True)):
-                pattern = self.pattern(index)
+            for block, memory, pattern in zip(self.blocks, memories, patterns, strict=True):
                 seen = None if pattern is None else tf.constant(pattern)[texts + t, None, : texts + t + 1]
                 x, memory = block(x, memory, pattern=seen)
                 after.append(memory)

@@ -257,7 +257,7 @@ def up(config: Config, code: Any, beside: list[Any], channels: int, activation: 
 
 
 def make_encoder(config: Config) -> keras.Model:
-    """Piece [B, S, S, C] -> its code [B, d], then its maps, the coarsest first."""
+    """Patch [B, S, S, C] -> its code [B, d], then its maps, the coarsest first."""
     x = patch = keras.Input(config.image_shape)
     maps = []
     for layers in steps_down(config):
@@ -311,7 +311,7 @@ def composites(one: tf.Tensor, other: tf.Tensor, parts: tf.Tensor) -> tuple[tf.T
 def exchanged(x: tf.Tensor) -> tf.Tensor:
     """Another row of the batch for each: rows 0 and 1 change places, 2 and 3, and so on.
 
-    So they do on each of several replicas. The last of an odd number takes the one before.
+    So they do on each of several replicas. The last of an odd number takes the one before; there are two.
     """
     rows = tf.range(tf.shape(x)[0])
     other = tf.bitwise.bitwise_xor(rows, 1)
@@ -329,6 +329,10 @@ class PuzzleGAN(GenerativeModel, Samples, Assembles):
         self.mask_decoder = make_mask_decoder(config, self.encoder.outputs)
         self.image_decoder = make_image_decoder(config, self.mask_decoder.outputs[1:])
         self.discriminator = make_discriminator(config)
+
+    @classmethod
+    def fewest_rows(cls, config: Config) -> int:
+        return 1 if config.composites == "generated" else 2  # one image would be exchanged with itself
 
     def example_shape(self) -> tuple[int, ...]:
         return self.config.image_shape

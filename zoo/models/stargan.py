@@ -265,7 +265,7 @@ def label_vector(config: Config, label: tf.Tensor) -> tf.Tensor:
     return tf.concat(parts, 1)
 
 
-def he_uniform() -> keras.initializers.Initializer:
+def uniform_by_inputs() -> keras.initializers.Initializer:
     """Uniform within 1 / sqrt(inputs), as the authors' framework begins."""
     return keras.initializers.VarianceScaling(1.0 / 3.0, "fan_in", "uniform")
 
@@ -273,7 +273,11 @@ def he_uniform() -> keras.initializers.Initializer:
 def convolution(filters: int, size: int, stride: int = 1, **options: Any) -> keras.layers.Conv2D:
     """A convolution over an image with a border of zeros."""
     return keras.layers.Conv2D(
-        filters, size, stride, "same", **{"kernel_initializer": he_uniform(), "use_bias": False, **options}
+        filters,
+        size,
+        stride,
+        "same",
+        **{"kernel_initializer": uniform_by_inputs(), "use_bias": False, **options},
     )
 
 
@@ -294,7 +298,7 @@ def make_generator(config: Config) -> keras.Model:
         x = x + normalised(inner, convolution(4 * width, 3), False)
     for factor in (2, 1):
         up = keras.layers.Conv2DTranspose(
-            factor * width, 4, 2, "same", use_bias=False, kernel_initializer=he_uniform()
+            factor * width, 4, 2, "same", use_bias=False, kernel_initializer=uniform_by_inputs()
         )
         x = normalised(x, up)
     last: dict[str, Any] = {"kernel_initializer": "zeros"} if config.residual else {}  # at first no change
@@ -318,7 +322,7 @@ def make_discriminator(config: Config) -> keras.Model:
     scores = convolution(1, 3, dtype="float32")(x)
     rest = (height >> config.layers, width >> config.layers)
     read = keras.layers.Conv2D(
-        sum(config.numbers), rest, use_bias=False, kernel_initializer=he_uniform(), dtype="float32"
+        sum(config.numbers), rest, use_bias=False, kernel_initializer=uniform_by_inputs(), dtype="float32"
     )(x)
     return keras.Model(image, [scores, keras.layers.Flatten()(read)], name="discriminator")
 

@@ -33,7 +33,7 @@ from zoo.base import Batch, Blends, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.layers.batch_norm import BatchNorm
 from zoo.layers.initializers import normal
-from zoo.layers.text import NOTHING, Unit, encode_text, encode_words
+from zoo.layers.text import NOTHING, Unit, encode
 from zoo.layers.transformer import Block, layer_norm, sinusoids
 from zoo.losses import cross_entropy, generator_loss, verdicts
 from zoo.noise import Noise
@@ -338,8 +338,7 @@ class Text2Image(GenerativeModel, Blends):
         They are the sum of what the encoder makes of the tokens, over the root of how many they are: a word
         counts for less in a longer sentence, and not for as little as in a mean.
         """
-        encode = encode_words if self.config.text == "words" else encode_text
-        tokens = encode(text, self.config.source_vocabulary)  # [B, T]
+        tokens = encode(text, self.config.source_vocabulary, self.config.text)  # [B, T]
         visible = tokens != NOTHING
         place = sinusoids(tf.range(tf.shape(tokens)[1]), self.config.caption_size)
         x = tf.cast(tf.gather(self.embedding.value, tf.maximum(tokens, 0)) + place, self.compute_dtype)
