@@ -159,6 +159,8 @@ class Config:
         blocks: residual blocks in each group.
         width: filters of the group next to the image, a multiple of 4; they double toward the tokens.
         first: filters of the decoder's first layer, which gives each token its vector.
+        doubling: of the decoder's image: `nearest`, each pixel four times, as in the paper; `learned`, a
+            transposed convolution, which gives each of the four its own map of the pixel.
         likelihood: p(x|z) of a pixel: `logit_laplace`, or `bernoulli` of two levels.
         levels: how many a pixel has; by default 2 of a Bernoulli, and 256 else.
         smallest_scale: what the scale b of a logit-Laplace stays above. Where an even ground can be told to
@@ -176,6 +178,7 @@ class Config:
     blocks: int = 2
     width: int = 32
     first: int = 64
+    doubling: Literal["nearest", "learned"] = "nearest"
     likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
     levels: int | None = None
     smallest_scale: float = SMALLEST_SCALE
@@ -265,7 +268,11 @@ def make_decoder(config: Config) -> keras.Model:
     for group in reversed(range(config.groups)):
         for _ in range(config.blocks):
             x = residual(x, config.width * 2**group, (1, 3, 3, 3), gain)
-        x = keras.layers.UpSampling2D(2)(x) if group else x
+        if group and config.doubling == "learned":
+            normal = keras.initializers.VarianceScaling(1.0, "fan_out", "untruncated_normal")  # of one pixel
+            x = keras.layers.Conv2DTranspose(config.width * 2**group, 2, 2, kernel_initializer=normal)(x)
+        elif group:
+            x = keras.layers.UpSampling2D(2)(x)
     outputs = config.image_shape[2] * config.pixels().parameters
     x = convolution(outputs, 1, "float32")(keras.layers.ReLU()(x))
     return keras.Model(tokens, x, name="decoder")
