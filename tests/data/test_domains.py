@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -150,16 +152,25 @@ def test_they_go_on_where_they_stopped():
 # -- the truth ---------------------------------------------------------------------------------------------
 
 
-def test_drawn_sets_know_their_counterparts():
-    data = zoo.data.load("shapes", "test", image_size=8, limit=300)
+@pytest.mark.parametrize(
+    ("spec", "drawn_as"),
+    [("shapes", "shapes/8"), ("shapes/heldout", "shapes/heldout-8"), ("shapes/16", "shapes/16")],
+)
+def test_drawn_sets_know_their_counterparts(spec, drawn_as):
+    """At 8x8, which `load` draws or resizes to, as the name says."""
+    blocks = [*itertools.islice(shapes.blocks(drawn_as, "test"), 2)]
+    image, domain = (np.concatenate([block[name] for block in blocks])[:300] for name in ("image", "domain"))
+    fields = {"image": convert(image, 8, 3, 256), "domain": domain}
+    data = Data(spec, "test", fields, Info(levels=256, domain_names=shapes.STYLES))
     rows, truth = counterparts(data, "outline")
     style = shapes.STYLES.index("outline")
     np.testing.assert_array_equal(rows, np.flatnonzero(data.fields["domain"] != style))
-    drawn = np.concatenate([*shapes.counterparts("shapes/8", "test", "outline")])
-    np.testing.assert_array_equal(truth, drawn[:300][rows])
+    drawn = np.concatenate([*itertools.islice(shapes.counterparts(drawn_as, "test", "outline"), 2)])[:300]
+    drawn = convert(drawn, 8, 3, 256)
+    np.testing.assert_array_equal(truth, drawn[rows])
     # Of images that are of that style the counterpart is the image itself.
     own = data.fields["domain"] == style
-    np.testing.assert_array_equal(drawn[:300][own], data.fields["image"][own])
+    np.testing.assert_array_equal(drawn[own], data.fields["image"][own])
 
 
 def test_counterparts_are_of_the_size_and_colours_of_the_images():

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data import order
+from zoo.data import order, shapes
 from zoo.data.catalogue import EMBEDDED
 from zoo.data.content import take
 from zoo.data.convert import convert
@@ -196,7 +196,7 @@ def counterparts(data: Data, domain: str) -> tuple[np.ndarray, np.ndarray]:
     kind = data.spec.partition("/")[0]
     module = EMBEDDED.get(kind)
     if module is not None and hasattr(module, "counterparts") and data.split in module.COUNTS:
-        name = f"{kind}/{image.shape[1]}" if kind == "shapes" else data.spec
+        name = shapes.sized(data.spec, image.shape[1]) if kind == "shapes" else data.spec
         pieces, count = [], 0
         for piece in module.counterparts(name, data.split, domain):
             pieces.append(piece)
