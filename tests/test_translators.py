@@ -87,10 +87,12 @@ def test_one_generator_takes_all_domains_or_some(folder):
     np.testing.assert_array_equal(batch["domain"] == 0, batch["image"].mean((1, 2, 3)) > 0.4)
 
 
-def test_empty_cells_make_data_sets_of_their_own(folder):
+def test_empty_cells_make_data_sets_of_their_own(folder, caplog):
+    caplog.set_level("INFO", "gmzoo")
     made = plan("stargan", folder, settings={"changes": ["hair", "mood", "young"]})
     assert made.config.values == (2, 3, 2)
     assert made.config.groups == ((0, 2), (1,))
+    assert any(text.endswith("data sets of their own: hair, young; mood") for text in caplog.messages)
     assert made.config.label_size == 1 + 3 + 1 + 2
     assert len(made.train) < len(
         plan("stargan", folder).train

@@ -435,6 +435,10 @@ def _fitted(
     if values.get("changes"):
         decided["values"] = [len(each) for each in data.info.attribute_values]
         decided["groups"] = [[*group] for group in datasets.known_together(data.fields["attributes"])]
+        if len(decided["groups"]) > 1:
+            names = data.info.attribute_names
+            told = "; ".join(", ".join(names[column] for column in group) for group in decided["groups"])
+            log.info("no image has attributes of two of these, taken for data sets of their own: %s", told)
     elif "domains" in options:
         decided["domains"] = [*data.info.domain_names]
         if "values" in options:

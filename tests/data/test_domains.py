@@ -108,8 +108,7 @@ def test_attributes_are_chosen_and_images_that_have_none_left_out():
         found.fields["attributes"], table[(table[:, [2, 0]] >= 0).any(1)][:, [2, 0]]
     )
     assert known_together(found.fields["attributes"]) == ((0,), (1,))
-    assert known_together(table) == ((0,), (1,), (2,))
-    assert known_together(table[:3]) == ((0, 1), (2,))
+    assert known_together(table) == ((0, 1), (2,))
     with pytest.raises(UsageError, match=r"made has no attribute 'w'; it has x, y, z"):
         with_attributes(data, ["w"])
     constant = Data("made", "train", {**data.fields, "attributes": table[:4]}, info)
@@ -117,6 +116,15 @@ def test_attributes_are_chosen_and_images_that_have_none_left_out():
         with_attributes(constant, ["z"])
     with pytest.raises(UsageError, match="has no attributes"):
         with_attributes(made(), ["x"])
+
+
+def test_columns_belong_together_that_an_image_joins():
+    table = np.zeros((1000, 4), np.int32)
+    table[7, 1] = -1  # one empty cell
+    assert known_together(table) == ((0, 1, 2, 3),)
+    # The first and the last by the third one.
+    chain = np.array([[0, -1, 0, -1, -1], [-1, -1, 0, -1, 0], [-1, 0, -1, -1, -1], [-1, -1, -1, 0, -1]])
+    assert known_together(chain) == ((0, 2, 4), (1,), (3,))
 
 
 # -- batches -----------------------------------------------------------------------------------------------
