@@ -48,6 +48,11 @@ SMALLEST_SIDE = 8
 Seeds = Sequence[int] | np.ndarray
 
 
+def at_a_time(height: int, width: int) -> int:
+    """How many images go through a signature together that takes any size: a matter of theirs alone."""
+    return max(1, min(CHUNK, CHUNK_PIXELS // (height * width)))
+
+
 def load(path: str | os.PathLike[str]) -> LoadedModel:
     """Loads a SavedModel.
 
@@ -568,8 +573,7 @@ class LoadedModel:
             raise UsageError(f"{signature} of {self.name} needs as many rows of each input: got {counts}.")
         function, size = self._functions[signature], CHUNK
         if any(None in self._inputs[signature][name].shape[1:] for name in checked):
-            pixels = max(np.prod(value.shape[1:3], dtype=int) for value in checked.values() if value.ndim > 3)
-            size = max(1, min(CHUNK, CHUNK_PIXELS // pixels))  # a matter of the size of the images alone
+            size = min(at_a_time(*value.shape[1:3]) for value in checked.values() if value.ndim > 3)
 
         def work() -> Iterator[dict[str, np.ndarray]]:
             for start in range(0, rows, size):
