@@ -487,6 +487,7 @@ class LoadedModel:
         """
         self.require("translate")
         if isinstance(to, np.ndarray):
+            self._check_target(to)
             return to
         if self.asks == "domain":
             if isinstance(to, Mapping):
@@ -516,6 +517,18 @@ class LoadedModel:
                 )
             found[names.index(name)] = values.index(str(value))
         return found
+
+    def _check_target(self, to: np.ndarray) -> None:
+        """Refuses numbers of domains [...], or of values of attributes [..., A], that there are not."""
+        if self.asks == "domain":
+            if self.domains and not ((to >= 0) & (to < len(self.domains))).all():
+                raise UsageError(f"{self.name} knows the domains 0 to {len(self.domains) - 1}.")
+        elif to.ndim and to.shape[-1] == len(self.attributes):
+            for column, (name, values) in enumerate(self.attributes.items()):
+                if not ((to[..., column] >= -1) & (to[..., column] < len(values))).all():
+                    raise UsageError(
+                        f"{self.name} numbers the values of {name} 0 to {len(values) - 1}, and -1 as it is."
+                    )
 
     def translate(self, x: np.ndarray, to: str | int | Mapping[str, Any] | np.ndarray) -> np.ndarray:
         """Images in another domain, or with other attributes.

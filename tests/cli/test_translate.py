@@ -258,3 +258,17 @@ def test_large_images_go_a_few_at_a_time(saved):
     assert rows == [2, 2, CHUNK]
     with pytest.raises(UsageError, match="at least 8x8"):
         model.translate(x[:, :7], "dark")
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "said"),
+    [
+        ("inverter", [0, 2], "inverter knows the domains 0 to 1"),
+        ("inverter", [-1, 0], "inverter knows the domains 0 to 1"),
+        ("setter", [[0, 1, -1], [0, 2, 0]], "setter numbers the values of green 0 to 1, and -1 as it is"),
+        ("setter", [-2, 0, 0], "the values of red"),
+    ],
+)
+def test_numbers_that_nothing_has_are_refused(saved, name, to, said):
+    with pytest.raises(UsageError, match=said):
+        zoo.load(saved[name]).translate(np.zeros((2, 8, 8, 3), np.float32), np.array(to))

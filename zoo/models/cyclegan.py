@@ -380,7 +380,7 @@ class CycleGAN(GenerativeModel, Translates):
 
     def translate(self, x: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
         x = 2.0 * x - 1.0
-        places = [tf.where(to == domain)[:, 0] for domain in (0, 1)]
+        places = [tf.where(rows)[:, 0] for rows in (to == 0, to != 0)]  # each row is in one of them
 
         def through(network: keras.Model, rows: tf.Tensor) -> tf.Tensor:
             return tf.cond(tf.size(rows) > 0, lambda: network(tf.gather(x, rows)), lambda: x[:0])
