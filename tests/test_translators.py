@@ -64,12 +64,20 @@ def test_two_domains_stand_side_by_side(folder):
     [
         ({"domains": []}, r"the data has 3: bright, dark, middle.\nChoose two: --set domains="),
         ({"domains": ["dark", "brigth"]}, r"has no domain 'brigth'; it has .* Did you mean bright\?"),
+        ({"domains": ["dark"]}, r"domains names 1 \(dark\): name two, as in --set domains="),
         ({"domains": "dark"}, "domains='dark': must be a list"),
     ],
 )
 def test_other_domains_are_refused(folder, settings, said):
     with pytest.raises(UsageError, match=said):
         plan("cyclegan", folder, settings=settings)
+
+
+def test_data_of_one_domain_is_refused(tmp_path):
+    (tmp_path / "train/photos").mkdir(parents=True)
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "train/photos/1.png")
+    with pytest.raises(UsageError, match=r"the data has 1: photos.\nGive it a folder for each"):
+        plan("cyclegan", f"folder:{tmp_path}", settings={"domains": []}, data_dir=tmp_path / "prepared")
 
 
 def test_data_without_domains_is_refused():

@@ -256,6 +256,8 @@ def plan(
         field.name == "source_vocabulary" for field in dataclasses.fields(config_class)
     )
     train.require(example, *(["caption"] if reads else []))
+    if issubclass(model_class, Translates) and model_class.unpaired:
+        _of_two_domains(name, train)
     values, first = _fitted(base["config"], changed, config_class, example, train), None
     if issubclass(model_class, TwoStage):
         first_stage = first_stage or find_first_stage(
@@ -393,6 +395,16 @@ def _split_settings(
         if key not in valid:
             raise UsageError(f"no option {key!r}; valid: {', '.join(sorted(valid))}.{nearest(key, valid)}")
     return changed, tuned
+
+
+def _of_two_domains(name: str, data: datasets.Data) -> None:
+    """Refuses data of one domain, or of more than two of which none were chosen."""
+    count, names = len(data.info.domain_names), ", ".join(data.info.domain_names)
+    if count != 2:
+        raise UsageError(
+            f"{name} translates between two domains, and the data has {count}: {names}.\n"
+            + ("Choose two: --set domains=[A,B]." if count > 2 else "Give it a folder for each.")
+        )
 
 
 def _example(model_class: type[GenerativeModel], data: datasets.Data) -> str:

@@ -169,8 +169,8 @@ def test_each_image_goes_through_the_generator_of_its_domain(model, to):
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"domains": ("a", "b", "c")}, r"the data has 3: a, b, c.\nChoose two: --set domains="),
-        ({"domains": ("a",)}, "the data has 1: a.\nGive it a folder for each"),
+        ({"domains": ("a", "b", "c")}, r"domains names 3 \(a, b, c\): name two, as in --set domains="),
+        ({"domains": ("a",)}, r"domains names 1 \(a\): name two"),
         ({"image_shape": (30, 32, 3)}, "multiples of 4 from 24 on"),
         ({"image_shape": (16, 16, 3)}, "multiples of 4 from 24 on"),
         ({"pool": -1}, "must not be negative"),
