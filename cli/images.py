@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Iterator, Sequence, Set
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +14,7 @@ import zoo.data
 from zoo.cli import inputs
 from zoo.cli.output import FOLDER
 from zoo.data import Data, folder
-from zoo.data.folder import Originals
+from zoo.data.folder import Originals, SizesDifferError
 from zoo.data.loading import parse
 from zoo.errors import UsageError
 
@@ -24,6 +25,9 @@ log = logging.getLogger("gmzoo")
 
 #: Images in a picture: without --limit or --index, and at most.
 SHOWN, MOST = 8, 256
+#: Images of a folder whose headers are looked at; and how many times as large or small, along the shorter
+#: side, as in training they have to be to be told of.
+LOOKED_AT, FAR = 100, 2
 
 # Pieces of images of one size: their names, and float32 [n, H, W, C] in [0, 1].
 Pieces = Iterator[tuple[list[str], np.ndarray]]
@@ -42,8 +46,11 @@ class Rows:
 
     def pieces(self, model: LoadedModel) -> Pieces:
         """So many at a time as the model takes."""
+        from zoo.sampling import at_a_time
+
         start = 0
-        for x in inputs.in_chunks(model, self.data):
+        for batch in zoo.data.in_order(self.data, at_a_time(*self.data.fields["image"].shape[1:3])):
+            x = batch["image"]
             yield self.names[start : start + len(x)], x
             start += len(x)
 
@@ -60,18 +67,19 @@ class Folder:
 
     def pieces(self, model: LoadedModel) -> Pieces:
         """Neighbours of one size, as many at a time as the model takes."""
-        from zoo.sampling import CHUNK
+        from zoo.sampling import at_a_time
 
         names: list[str] = []
         waiting: list[np.ndarray] = []
         for name, image in self.originals.read(self.channels, self.skip_bad):
-            if waiting and (waiting[0].shape != image.shape or len(waiting) == CHUNK):
+            if waiting and (waiting[0].shape != image.shape or len(waiting) == at_a_time(*image.shape[:2])):
                 yield names, np.stack(waiting)
                 names, waiting = [], []
             names.append(name)
             waiting.append(image.astype(np.float32) / np.float32(255))
-        if waiting:
-            yield names, np.stack(waiting)
+        if not waiting:
+            raise UsageError(f"{self.originals.path}: no image could be read.")
+        yield names, np.stack(waiting)
 
 
 def find(
@@ -115,13 +123,15 @@ def find(
         found = folder.originals(Path(place).expanduser(), split)
         domains = found.domains
     else:
-        found = zoo.data.load(
-            spec, split, image_size=image_size, channels=channels, skip_bad=skip_bad, data_dir=data_dir
-        )
+        try:
+            found = zoo.data.load(
+                spec, split, image_size=image_size, channels=channels, skip_bad=skip_bad, data_dir=data_dir
+            )
+        except SizesDifferError as error:
+            raise UsageError(f"{error}\n--out DIR/ keeps each image in its own size.") from error
         found.require("image")
         names = found.info.domain_names
         domains = tuple(names[number] for number in found.fields["domain"].tolist()) if names else ()
-        tell_size(model, found.fields["image"].shape[1:3])
     rows = index
     if rows is None:
         rows = others(model, to, domains, len(found))[: limit or (SHOWN if kind == ".png" else None)]
@@ -130,7 +140,11 @@ def find(
     if kind == ".png" and len(rows) > MOST:
         raise UsageError(f"A picture shows at most {MOST} images: use --out NAME.npz, or a folder.")
     if isinstance(found, Originals):
-        return Folder(found.only(rows.tolist()), channels, skip_bad)
+        found = found.only(rows.tolist())
+        tell_sizes(model, found.sizes(LOOKED_AT))
+        return Folder(found, channels, skip_bad)
+    _, height, width, _ = found.fields["image"].shape
+    tell_sizes(model, {(height, width)})
     return Rows(inputs.only(found, rows))
 
 
@@ -155,11 +169,18 @@ def others(model: LoadedModel, to: str, domains: Sequence[str], count: int) -> n
     return rows
 
 
-def tell_size(model: LoadedModel, size: Sequence[int]) -> None:
-    """Says where images are of another size than those that the model was trained on."""
+def tell_sizes(model: LoadedModel, sizes: Set[tuple[int, int]]) -> None:
+    """Says where images, of some (height, width), are far from the size that the model was trained on."""
     trained = model.card.get("config", {}).get("image_shape")
-    if trained and (*trained[:2],) != (*size,):
-        log.info(
-            "images of %dx%d; %s was trained on %dx%d (--image-size %d shows it such)",
-            *size, model.name, *trained[:2], trained[0],
-        )  # fmt: skip
+    if not trained or not sizes:
+        return
+    height, width, _ = trained
+    usual = min(height, width)
+    if all(usual <= FAR * min(size) and min(size) <= FAR * usual for size in sizes):
+        return
+    ends = {pick(sizes, key=math.prod): None for pick in (min, max)}  # one, where all are alike
+    theirs = " to ".join(f"{own_height}x{own_width}" for own_height, own_width in ends)
+    log.info(
+        "images of %s; %s was trained on %dx%d (--image-size %d shows it such)",
+        theirs, model.name, height, width, height,
+    )  # fmt: skip

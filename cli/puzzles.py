@@ -13,6 +13,9 @@ import numpy as np
 
 from zoo.cli import inputs, output
 from zoo.cli.progress import follow
+from zoo.data import folder
+from zoo.data.convert import resize
+from zoo.data.loading import parse
 from zoo.errors import UsageError
 from zoo.reports import pictures
 
@@ -71,7 +74,8 @@ def solve(model: LoadedModel, chosen: np.ndarray | None, seed: int, path: Path |
     """
     kind = ENDINGS[0] if path is None else output.ending(path)
     if str(source["data"]).startswith("folder:"):
-        puzzles, rows = given_by_the_user(model, chosen, **source)
+        options = {name: source[name] for name in ("data", "split", "limit", "skip_bad")}
+        puzzles, rows = given_by_the_user(model, chosen, **options)
     else:
         puzzles, rows = of_whole_images(model, chosen, SHOWN if kind == ".png" else None, **source)
     if kind == ".png" and len(rows) > MOST:
@@ -104,7 +108,7 @@ def given_by_the_user(
     data: str,
     split: str | None,
     limit: int | None,
-    **options: Any,
+    skip_bad: bool,
 ) -> tuple[Puzzles, np.ndarray]:
     """The patches in a folder: of one image, or of one for each subfolder.
 
@@ -112,35 +116,42 @@ def given_by_the_user(
         The puzzles, and which of all they are.
 
     Raises:
-        UsageError: there are more patches than an image is made of.
+        UsageError: there are more patches than an image is made of, or none.
     """
-    import zoo.data
-
-    count, height, _, channels = model.patches_shape
-    split = split or zoo.data.default_split(data)
-    found = zoo.data.load(data, split, image_size=height, channels=channels, **options)
-    image = np.asarray(found.fields["image"], np.float32) / 255
-    if "label" in found.fields:
-        names = list(found.info.class_names)
-        groups = [np.flatnonzero(found.fields["label"] == index) for index in range(len(names))]
-        names = [name for name, group in zip(names, groups, strict=True) if len(group)]
-        groups = [group for group in groups if len(group)]
-    else:
-        names, groups = ["image"], [np.arange(len(found))]
-    for name, group in zip(names, groups, strict=True):
-        if len(group) > count:
-            where = f"{data}, {name}," if "label" in found.fields else data
+    count, size, _, channels = model.patches_shape
+    found = folder.originals(Path(parse(data)[1]).expanduser(), split)
+    owner = dict(zip(found.files, found.domains or ["image"] * len(found), strict=True))
+    groups: dict[str, list[np.ndarray]] = {}
+    for file, image in found.read(channels, skip_bad):
+        group = groups.setdefault(owner[file], [])
+        if len(group) == count:
+            where = f"{data}, {owner[file]}," if found.domains else data
             raise UsageError(
-                f"{where} holds {len(group)} images; {model.name} makes one of at most {count} patches.\n"
+                f"{where} holds {[*owner.values()].count(owner[file])} images; {model.name} makes one of at "
+                f"most {count} patches.\n"
                 "Put the patches of each image into a subfolder of its own. Of whole images the patches are "
                 "taken where they are no folder: but npz: or a named set."
             )
-    patches = np.zeros((len(groups), *model.patches_shape), np.float32)
-    given = np.zeros((len(groups), count), bool)
-    for row, group in enumerate(groups):
-        patches[row, : len(group)], given[row, : len(group)] = image[group], True
-    rows = np.arange(len(groups))[:limit] if chosen is None else chosen
+        group.append(enlarged(image, size))
+    if not groups:
+        raise UsageError(f"{found.path}: no image could be read.")
+    names = sorted(groups)
+    patches = np.zeros((len(names), *model.patches_shape), np.float32)
+    given = np.zeros((len(names), count), bool)
+    for row, name in enumerate(names):
+        there = slice(len(groups[name]))
+        patches[row, there], given[row, there] = groups[name], True
+    rows = np.arange(len(names))[:limit] if chosen is None else chosen
     return Puzzles(names, patches, given).only(rows), rows
+
+
+def enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    """A patch uint8 [h, w, C] as those that the model takes of images: float32 [S, S, C] in [0, 1]."""
+    from zoo.layers.objectness import cut
+
+    side = min(*image.shape[:2], size)  # one that is larger is reduced before
+    x = resize(image, side) / np.float32(255)
+    return cut(x[None], np.array([[[0, 0, side]]]), size)[0, 0].numpy()
 
 
 def of_whole_images(

@@ -64,12 +64,20 @@ def test_two_domains_stand_side_by_side(folder):
     [
         ({"domains": []}, r"the data has 3: bright, dark, middle.\nChoose two: --set domains="),
         ({"domains": ["dark", "brigth"]}, r"has no domain 'brigth'; it has .* Did you mean bright\?"),
+        ({"domains": ["dark"]}, r"domains names 1 \(dark\): name two, as in --set domains="),
         ({"domains": "dark"}, "domains='dark': must be a list"),
     ],
 )
 def test_other_domains_are_refused(folder, settings, said):
     with pytest.raises(UsageError, match=said):
         plan("cyclegan", folder, settings=settings)
+
+
+def test_data_of_one_domain_is_refused(tmp_path):
+    (tmp_path / "train/photos").mkdir(parents=True)
+    Image.new("RGB", (SIDE, SIDE)).save(tmp_path / "train/photos/1.png")
+    with pytest.raises(UsageError, match=r"the data has 1: photos.\nGive it a folder for each"):
+        plan("cyclegan", f"folder:{tmp_path}", settings={"domains": []}, data_dir=tmp_path / "prepared")
 
 
 def test_data_without_domains_is_refused():
@@ -87,10 +95,12 @@ def test_one_generator_takes_all_domains_or_some(folder):
     np.testing.assert_array_equal(batch["domain"] == 0, batch["image"].mean((1, 2, 3)) > 0.4)
 
 
-def test_empty_cells_make_data_sets_of_their_own(folder):
+def test_empty_cells_make_data_sets_of_their_own(folder, caplog):
+    caplog.set_level("INFO", "gmzoo")
     made = plan("stargan", folder, settings={"changes": ["hair", "mood", "young"]})
     assert made.config.values == (2, 3, 2)
     assert made.config.groups == ((0, 2), (1,))
+    assert any(text.endswith("data sets of their own: hair, young; mood") for text in caplog.messages)
     assert made.config.label_size == 1 + 3 + 1 + 2
     assert len(made.train) < len(
         plan("stargan", folder).train

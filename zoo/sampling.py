@@ -48,6 +48,11 @@ SMALLEST_SIDE = 8
 Seeds = Sequence[int] | np.ndarray
 
 
+def at_a_time(height: int, width: int) -> int:
+    """How many images go through a signature together that takes any size: a matter of theirs alone."""
+    return max(1, min(CHUNK, CHUNK_PIXELS // (height * width)))
+
+
 def load(path: str | os.PathLike[str]) -> LoadedModel:
     """Loads a SavedModel.
 
@@ -486,6 +491,7 @@ class LoadedModel:
         """
         self.require("translate")
         if isinstance(to, np.ndarray):
+            self._check_target(to)
             return to
         if self.asks == "domain":
             if isinstance(to, Mapping):
@@ -515,6 +521,18 @@ class LoadedModel:
                 )
             found[names.index(name)] = values.index(str(value))
         return found
+
+    def _check_target(self, to: np.ndarray) -> None:
+        """Refuses numbers of domains [...], or of values of attributes [..., A], that there are not."""
+        if self.asks == "domain":
+            if self.domains and not ((to >= 0) & (to < len(self.domains))).all():
+                raise UsageError(f"{self.name} knows the domains 0 to {len(self.domains) - 1}.")
+        elif to.ndim and to.shape[-1] == len(self.attributes):
+            for column, (name, values) in enumerate(self.attributes.items()):
+                if not ((to[..., column] >= -1) & (to[..., column] < len(values))).all():
+                    raise UsageError(
+                        f"{self.name} numbers the values of {name} 0 to {len(values) - 1}, and -1 as it is."
+                    )
 
     def translate(self, x: np.ndarray, to: str | int | Mapping[str, Any] | np.ndarray) -> np.ndarray:
         """Images in another domain, or with other attributes.
@@ -572,8 +590,7 @@ class LoadedModel:
             raise UsageError(f"{signature} of {self.name} needs as many rows of each input: got {counts}.")
         function, size = self._functions[signature], CHUNK
         if any(None in self._inputs[signature][name].shape[1:] for name in checked):
-            pixels = max(np.prod(value.shape[1:3], dtype=int) for value in checked.values() if value.ndim > 3)
-            size = max(1, min(CHUNK, CHUNK_PIXELS // pixels))  # a matter of the size of the images alone
+            size = min(at_a_time(*value.shape[1:3]) for value in checked.values() if value.ndim > 3)
 
         def work() -> Iterator[dict[str, np.ndarray]]:
             for start in range(0, rows, size):

@@ -256,6 +256,8 @@ def plan(
         field.name == "source_vocabulary" for field in dataclasses.fields(config_class)
     )
     train.require(example, *(["caption"] if reads else []))
+    if issubclass(model_class, Translates) and model_class.unpaired:
+        _of_two_domains(name, train)
     values, first = _fitted(base["config"], changed, config_class, example, train), None
     if issubclass(model_class, TwoStage):
         first_stage = first_stage or find_first_stage(
@@ -395,6 +397,16 @@ def _split_settings(
     return changed, tuned
 
 
+def _of_two_domains(name: str, data: datasets.Data) -> None:
+    """Refuses data of one domain, or of more than two of which none were chosen."""
+    count, names = len(data.info.domain_names), ", ".join(data.info.domain_names)
+    if count != 2:
+        raise UsageError(
+            f"{name} translates between two domains, and the data has {count}: {names}.\n"
+            + ("Choose two: --set domains=[A,B]." if count > 2 else "Give it a folder for each.")
+        )
+
+
 def _example(model_class: type[GenerativeModel], data: datasets.Data) -> str:
     """The field of the examples: text where the data has it, and the model a place for its symbols."""
     options = {field.name for field in dataclasses.fields(model_class.config_class())}
@@ -435,6 +447,10 @@ def _fitted(
     if values.get("changes"):
         decided["values"] = [len(each) for each in data.info.attribute_values]
         decided["groups"] = [[*group] for group in datasets.known_together(data.fields["attributes"])]
+        if len(decided["groups"]) > 1:
+            names = data.info.attribute_names
+            told = "; ".join(", ".join(names[column] for column in group) for group in decided["groups"])
+            log.info("no image has attributes of two of these, taken for data sets of their own: %s", told)
     elif "domains" in options:
         decided["domains"] = [*data.info.domain_names]
         if "values" in options:

@@ -12,6 +12,7 @@ import zoo.data
 from zoo.base import Assembles, GenerativeModel, Samples
 from zoo.errors import UsageError
 from zoo.exporting import export
+from zoo.layers.objectness import cut
 
 pytestmark = pytest.mark.xdist_group("cli")
 
@@ -110,6 +111,20 @@ def test_subfolders_hold_those_of_several_images(gmzoo, collage, folder):
     np.testing.assert_array_equal(arrays("one.npz")["image"], found["image"][1:])
 
 
+def test_patches_that_are_cut_out_and_given_back_are_those_of_training(gmzoo, collage, tmp_path):
+    """Each in its own size, from 3x3 to the whole."""
+    image = np.random.default_rng(0).integers(0, 256, (1, SIZE, SIZE, 1), np.uint8)
+    squares = np.array([[[1, 4, 3], [2, 0, 5]], [[0, 0, SIZE], [5, 1, 3]]])
+    for row, of_row in enumerate(squares):
+        (tmp_path / f"cut/{row}").mkdir(parents=True)
+        for index, (top, left, side) in enumerate(of_row):
+            pixels = image[0, top : top + side, left : left + side, 0]
+            Image.fromarray(pixels).save(tmp_path / f"cut/{row}/{index}.png")
+    assert gmzoo("complete", "--model", collage, "--data", "folder:cut", "--out", "made.npz").code == 0
+    x = np.repeat(image / np.float32(255), 2, 0)
+    np.testing.assert_allclose(arrays("made.npz")["patches"], cut(x, squares, SIZE), atol=1e-6)
+
+
 def test_of_whole_images_the_patches_are_taken(gmzoo, collage):
     done = gmzoo("complete", "--model", collage)
     assert (done.code, done.out) == (0, "collage-completions.png\n"), done.err
@@ -138,11 +153,14 @@ def test_patches_are_numbers_from_0_to_1(collage):
         ("--index 5 --data folder:patches", "images 0 to 1"),
         ("--out a.csv", ".npz"),
         ("--data folder:patches/dog/more", "3 images"),
+        ("--data folder:bad --skip-bad", "bad: no image could be read"),
         ("--data wine", "image"),
     ],
 )
 def test_used_wrongly(gmzoo, collage, folder, words, said):
     (folder / "dog" / "more").mkdir()
+    (folder.parent / "bad").mkdir()
+    (folder.parent / "bad/1.png").write_text("no picture")
     if "more" in words:
         for name in "abc":
             Image.new("L", (4, 4)).save(folder / "dog" / "more" / f"{name}.png")

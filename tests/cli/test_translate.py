@@ -12,6 +12,8 @@ from PIL import Image
 import zoo
 import zoo.data
 from zoo.base import GenerativeModel, Translates
+from zoo.cli.images import Folder, Rows
+from zoo.data import folder
 from zoo.errors import UsageError
 from zoo.exporting import export
 from zoo.sampling import CHUNK
@@ -99,6 +101,7 @@ def test_a_folder_becomes_a_folder_of_images_of_the_same_sizes(gmzoo, saved, pho
     done = gmzoo(*line, "--out", "out/")
     assert (done.code, done.out) == (0, "out\n"), done.err
     assert "3 of 4 images are of another domain" in done.err
+    assert "was trained on" not in done.err  # none of them is far from it
     names = sorted(path.relative_to("out").as_posix() for path in Path("out").rglob("*.png"))
     assert names == ["light/a.png", "light/b.jpg.png", "light/b.png"]
     np.testing.assert_array_equal(pixels("out/light/a.png"), 255 - pixels(photos / "light/a.png"))
@@ -142,7 +145,7 @@ def test_images_may_be_resized_first(gmzoo, saved, photos):
     assert pixels("small/dark/c.png").shape == (12, 12, 3)
     refused = gmzoo(*line, "--index", "0,2", "--out", "some.png")
     assert refused.code == 2
-    assert "--image-size" in refused.err
+    assert "--image-size.\n--out DIR/ keeps each image in its own size" in refused.err
 
 
 def test_attributes_are_asked_for_by_name(gmzoo, saved):
@@ -163,6 +166,11 @@ def test_a_bad_file_is_named_or_passed_over(gmzoo, saved, photos):
     done = gmzoo(*line, "--out", "out/", "--skip-bad")
     assert done.code == 0
     assert "skipped light/d.png" in done.err
+    for out in ("one.png", "one.npz", "one/"):
+        done = gmzoo(*line, "--index", 4, "--out", out, "--skip-bad")
+        assert (done.code, done.out) == (2, "")
+        assert "photos: no image could be read" in done.err
+        assert not Path(out).exists()
 
 
 @pytest.mark.parametrize(
@@ -209,6 +217,30 @@ def test_one_that_draws_nothing_is_not_sampled(gmzoo, saved, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_large_images_of_a_folder_are_held_a_few_at_a_time(saved, tmp_path):
+    for name in "abc":
+        Image.new("RGB", (512, 256)).save(tmp_path / f"{name}.png")
+    model = zoo.load(saved["inverter"])
+    for images in (
+        Folder(folder.originals(tmp_path), 3, skip_bad=False),
+        Rows(zoo.data.load(f"folder:{tmp_path}", "all", data_dir=tmp_path / "prepared")),
+    ):
+        pieces = [*images.pieces(model)]
+        assert [names for names, _ in pieces] == [["a.png", "b.png"], ["c.png"]]
+        assert [x.shape for _, x in pieces] == [(2, 256, 512, 3), (1, 256, 512, 3)]
+
+
+def test_sizes_far_from_those_in_training_are_told_once(gmzoo, saved, photos):
+    Image.new("RGB", (30, 17)).save(photos / "light/e.png")
+    Image.new("RGB", (17, 40)).save(photos / "light/f.png")
+    line = ["translate", "--model", saved["inverter"], "--data", f"folder:{photos}", "--to", "dark"]
+    done = gmzoo(*line, "--out", "out/")
+    assert done.err.count("was trained on") == 1
+    told = "images of 9x14 to 40x17; inverter was trained on 8x8 (--image-size 8 shows it such)"
+    assert told in done.err
+    assert "was trained on" not in gmzoo(*line, "--out", "small/", "--image-size", 8).err
+
+
 def test_large_images_go_a_few_at_a_time(saved):
     """The result is that of each alone, and the number of rows at a time is a matter of their size."""
     model = zoo.load(saved["inverter"])
@@ -226,3 +258,17 @@ def test_large_images_go_a_few_at_a_time(saved):
     assert rows == [2, 2, CHUNK]
     with pytest.raises(UsageError, match="at least 8x8"):
         model.translate(x[:, :7], "dark")
+
+
+@pytest.mark.parametrize(
+    ("name", "to", "said"),
+    [
+        ("inverter", [0, 2], "inverter knows the domains 0 to 1"),
+        ("inverter", [-1, 0], "inverter knows the domains 0 to 1"),
+        ("setter", [[0, 1, -1], [0, 2, 0]], "setter numbers the values of green 0 to 1, and -1 as it is"),
+        ("setter", [-2, 0, 0], "the values of red"),
+    ],
+)
+def test_numbers_that_nothing_has_are_refused(saved, name, to, said):
+    with pytest.raises(UsageError, match=said):
+        zoo.load(saved[name]).translate(np.zeros((2, 8, 8, 3), np.float32), np.array(to))

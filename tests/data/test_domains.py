@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -106,8 +108,7 @@ def test_attributes_are_chosen_and_images_that_have_none_left_out():
         found.fields["attributes"], table[(table[:, [2, 0]] >= 0).any(1)][:, [2, 0]]
     )
     assert known_together(found.fields["attributes"]) == ((0,), (1,))
-    assert known_together(table) == ((0,), (1,), (2,))
-    assert known_together(table[:3]) == ((0, 1), (2,))
+    assert known_together(table) == ((0, 1), (2,))
     with pytest.raises(UsageError, match=r"made has no attribute 'w'; it has x, y, z"):
         with_attributes(data, ["w"])
     constant = Data("made", "train", {**data.fields, "attributes": table[:4]}, info)
@@ -115,6 +116,15 @@ def test_attributes_are_chosen_and_images_that_have_none_left_out():
         with_attributes(constant, ["z"])
     with pytest.raises(UsageError, match="has no attributes"):
         with_attributes(made(), ["x"])
+
+
+def test_columns_belong_together_that_an_image_joins():
+    table = np.zeros((1000, 4), np.int32)
+    table[7, 1] = -1  # one empty cell
+    assert known_together(table) == ((0, 1, 2, 3),)
+    # The first and the last by the third one.
+    chain = np.array([[0, -1, 0, -1, -1], [-1, -1, 0, -1, 0], [-1, 0, -1, -1, -1], [-1, -1, -1, 0, -1]])
+    assert known_together(chain) == ((0, 2, 4), (1,), (3,))
 
 
 # -- batches -----------------------------------------------------------------------------------------------
@@ -150,16 +160,25 @@ def test_they_go_on_where_they_stopped():
 # -- the truth ---------------------------------------------------------------------------------------------
 
 
-def test_drawn_sets_know_their_counterparts():
-    data = zoo.data.load("shapes", "test", image_size=8, limit=300)
+@pytest.mark.parametrize(
+    ("spec", "drawn_as"),
+    [("shapes", "shapes/8"), ("shapes/heldout", "shapes/heldout-8"), ("shapes/16", "shapes/16")],
+)
+def test_drawn_sets_know_their_counterparts(spec, drawn_as):
+    """At 8x8, which `load` draws or resizes to, as the name says."""
+    blocks = [*itertools.islice(shapes.blocks(drawn_as, "test"), 2)]
+    image, domain = (np.concatenate([block[name] for block in blocks])[:300] for name in ("image", "domain"))
+    fields = {"image": convert(image, 8, 3, 256), "domain": domain}
+    data = Data(spec, "test", fields, Info(levels=256, domain_names=shapes.STYLES))
     rows, truth = counterparts(data, "outline")
     style = shapes.STYLES.index("outline")
     np.testing.assert_array_equal(rows, np.flatnonzero(data.fields["domain"] != style))
-    drawn = np.concatenate([*shapes.counterparts("shapes/8", "test", "outline")])
-    np.testing.assert_array_equal(truth, drawn[:300][rows])
+    drawn = np.concatenate([*itertools.islice(shapes.counterparts(drawn_as, "test", "outline"), 2)])[:300]
+    drawn = convert(drawn, 8, 3, 256)
+    np.testing.assert_array_equal(truth, drawn[rows])
     # Of images that are of that style the counterpart is the image itself.
     own = data.fields["domain"] == style
-    np.testing.assert_array_equal(drawn[:300][own], data.fields["image"][own])
+    np.testing.assert_array_equal(drawn[own], data.fields["image"][own])
 
 
 def test_counterparts_are_of_the_size_and_colours_of_the_images():

@@ -17,6 +17,7 @@ from zoo.evaluation import densities, examples, extractors, subject, summaries, 
 from zoo.evaluation.evaluate import MEASURES, check_alike, check_names, document, evaluate
 from zoo.evaluation.extractors import Extractor, Seen
 from zoo.evaluation.metrics import made_of, over_models
+from zoo.evaluation.obedience import says
 from zoo.reports.measures import Receipts, measures_tables
 
 COLOURS = ("red", "green", "blue")
@@ -113,8 +114,10 @@ class Painter:
             if self.way != "deaf" and label is not None:
                 colour = label[rows]
             if self.way != "deaf" and prompt is not None:
-                colour = np.array([next(i for i, c in enumerate(COLOURS) if c in p) for p in prompt[rows]])
-                shade = np.array([SHADES[1] in p for p in prompt[rows]])
+                colour = np.array(
+                    [next(i for i, c in enumerate(COLOURS) if c in p.lower()) for p in prompt[rows]]
+                )
+                shade = np.array([SHADES[1] in p.lower() for p in prompt[rows]])
             images = paint(colour, shade, random)
             if self.way == "collapsed":
                 images = np.repeat(
@@ -190,6 +193,28 @@ def test_copies_are_not_looked_for_with_data_that_was_seen():
     with pytest.raises(UsageError, match="copies of painter cannot be measured: it needs"):
         evaluate(Painter(), samples=9, split="train", metrics=["copies"])
     assert "train_distance" not in evaluate(Painter(), samples=9, split="train")
+
+
+def test_what_a_caption_leaves_open_cannot_be_got_wrong(monkeypatch):
+    """Nor is a thing that is tired red."""
+
+    def lacking(*_, **__) -> Data:
+        data = made()
+        caption = np.array([text.title() for text in data.fields["caption"]], object)
+        attributes = data.fields["attributes"].copy()
+        attributes[:9, 0] = -1
+        caption[9:18] = "a tired thing of delight"
+        return dataclasses.replace(data, fields={**data.fields, "caption": caption, "attributes": attributes})
+
+    monkeypatch.setattr(zoo.data, "load", lacking)
+    found = evaluate(Painter("honest", ("prompt",)), samples=600, metrics=["captions"])
+    for name, count in (("class", 591), ("shade", 582)):
+        assert found[f"caption_{name}_accuracy"]["receipt"]["samples"] == count
+        assert found[f"caption_{name}_accuracy"]["value"] == 1.0
+    assert says("A Red thing", "red")
+    assert not says("a tired thing", "red")
+    assert says("a red, dark-blue thing", "dark-blue")
+    assert says("at the top left", "at the top left")
 
 
 @pytest.mark.parametrize(("way", "expected"), [("honest", 1.0), ("deaf", 1 / 3)])

@@ -89,7 +89,7 @@ class Translator:
             None,
             "domain",
         )
-        self.signatures = {"translate": {"inputs": {}, "outputs": {}}}
+        self.signatures, self.draws = {"translate": {"inputs": {}, "outputs": {}}}, False
         self.conditions, self.given_text, self.class_names, self.attributes = (), False, (), {}
         self.card = {"model": "translator", "config": {"image_shape": [4, 4, 3]}, "dataset": {"spec": "made"}}
 
@@ -220,3 +220,15 @@ def test_attributes_are_changed_one_at_a_time_to_other_values(monkeypatch, way):
     else:
         assert accuracy["value"] == pytest.approx(0.25, abs=0.1)
         assert value(found, "cycle_error") > 0.0
+
+
+def test_a_judge_that_numbers_the_values_otherwise_is_none(monkeypatch, caplog):
+    class Otherwise(AttributeEye):
+        attributes = {"other": ["x"], "digit": [*DIGITS[::-1]]}  # noqa: RUF012
+
+    caplog.set_level("INFO", "gmzoo")
+    monkeypatch.setattr(zoo.data, "load", lambda *_, **__: made())
+    monkeypatch.setattr(zoo.data, "default_split", lambda spec: "test")
+    monkeypatch.setattr(extractors, "choose", lambda *_: Otherwise())
+    assert "translation_accuracy" not in evaluate(Painter("honest"), "folder:made", extractor="other")
+    assert any("no vit here can say" in text for text in caplog.messages)

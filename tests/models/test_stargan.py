@@ -154,6 +154,25 @@ def test_back_leads_the_original_s_own_label(model, monkeypatch):
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+def test_what_is_unknown_of_its_own_data_set_is_told_as_the_discriminator_reads_it(model, monkeypatch):
+    """And not classified: D reads hair 1, young 1 and expression 2 in every image."""
+    told = []
+    read = tf.constant([[0.0, 9.0, 0.0, 9.0, 0.0, 0.0, 9.0, 0.0]])
+    monkeypatch.setattr(model, "discriminator", lambda x: (tf.zeros((len(x), 1)), tf.repeat(read, len(x), 0)))
+    monkeypatch.setattr(model, "generate", lambda image, label: told.append(label.numpy()) or image)
+    lacking = {
+        **batch(),
+        "attributes": tf.constant([[0, -1, -1], [-1, 0, -1], [-1, -1, 3], [2, 1, -1]]),
+        "other_attributes": tf.constant([[-1, 0, -1], [0, 0, -1], [0, -1, -1], [-1, -1, 0]]),
+    }
+    noise = StepNoise(0, 0, ROWS)
+    _, terms = model.generator_objective(lacking, model.shared(lacking, noise), noise)
+    assert told[0].tolist() == [[1, 0, -1], [0, 0, -1], [0, 1, -1], [-1, -1, 0]]
+    assert told[1].tolist() == [[0, 1, -1], [1, 0, -1], [-1, -1, 3], [2, 1, -1]]
+    # Hair 0 twice, young 0 twice and expression 0 once were asked for, and each time 9 spoke against it.
+    assert float(terms["fake_classification"]) == pytest.approx(27.0, abs=0.01)
+
+
 def test_each_side_minimises_its_terms_and_no_others(model, monkeypatch):
     """Of a D that sums all values with weight w, the gradient has length |w| sqrt(values) everywhere."""
 

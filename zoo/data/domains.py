@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from zoo.data import order
+from zoo.data import order, shapes
 from zoo.data.catalogue import EMBEDDED
 from zoo.data.content import take
 from zoo.data.convert import convert
@@ -99,7 +99,8 @@ def with_attributes(data: Data, names: Sequence[str]) -> Data:
 
 
 def known_together(attributes: np.ndarray) -> tuple[tuple[int, ...], ...]:
-    """The columns that are known of the same examples, as those of one data set among several are.
+    """The columns that belong to one data set among several: of some example both are known, or of each of
+    them and a third one.
 
     Args:
         attributes: int [N, A], -1 where unknown.
@@ -107,10 +108,14 @@ def known_together(attributes: np.ndarray) -> tuple[tuple[int, ...], ...]:
     Returns:
         Groups of columns, in the order of the first of each.
     """
-    groups: dict[bytes, list[int]] = {}
-    for column, values in enumerate(np.asarray(attributes).T):
-        groups.setdefault((values >= 0).tobytes(), []).append(column)
-    return tuple(map(tuple, groups.values()))
+    known = (np.asarray(attributes) >= 0).astype(np.float32)
+    together = known.T @ known > 0  # [A, A]
+    groups: list[list[int]] = []
+    for column in range(len(together)):
+        joined = [group for group in groups if together[column, group].any()]
+        groups = [group for group in groups if group not in joined]
+        groups.append(sorted([column, *(each for group in joined for each in group)]))
+    return tuple(sorted(map(tuple, groups)))
 
 
 def domains_as_classes(data: Data) -> Data:
@@ -196,7 +201,7 @@ def counterparts(data: Data, domain: str) -> tuple[np.ndarray, np.ndarray]:
     kind = data.spec.partition("/")[0]
     module = EMBEDDED.get(kind)
     if module is not None and hasattr(module, "counterparts") and data.split in module.COUNTS:
-        name = f"{kind}/{image.shape[1]}" if kind == "shapes" else data.spec
+        name = shapes.sized(data.spec, image.shape[1]) if kind == "shapes" else data.spec
         pieces, count = [], 0
         for piece in module.counterparts(name, data.split, domain):
             pieces.append(piece)

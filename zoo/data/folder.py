@@ -21,7 +21,7 @@ import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import TypeVar
@@ -44,6 +44,10 @@ SPLIT_FOLDERS = {"train": "train", "validation": "validation", "valid": "validat
                  "test": "test"}  # fmt: skip
 HIDDEN = ("Thumbs.db", "desktop.ini", "__MACOSX")
 MOST_BYTES = 512 * 2**20  # of one file
+
+
+class SizesDifferError(UsageError):
+    """Images of several sizes, where one was wanted and none said."""
 
 
 @dataclass(frozen=True)
@@ -144,6 +148,16 @@ class Originals:
         """Some of them, in the order of `index`."""
         domains = tuple(self.domains[row] for row in index) if self.domains else ()
         return Originals(self.path, tuple(self.files[row] for row in index), domains)
+
+    def sizes(self, most: int) -> set[tuple[int, int]]:
+        """(height, width) of so many of them at most, by their headers; bad files have none."""
+        found = set()
+        with opened(self.path) as files, warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for name in self.files[:: len(self.files) // most + 1]:
+                with suppress(BadImageError, OSError):
+                    found.add(shape_of(files.read(name))[:2])
+        return found
 
     def read(self, channels: int, skip_bad: bool = False) -> Iterator[tuple[str, np.ndarray]]:
         """File and image, uint8 [H, W, channels], one after another.
@@ -470,7 +484,7 @@ def agree(
         (height, width), the channels, and one line for each conversion.
 
     Raises:
-        UsageError: if the sizes differ and none is wanted.
+        SizesDifferError: if the sizes differ and none is wanted.
     """
     sizes = sorted({(height, width) for height, width, _ in shapes})
     depths = sorted({depth for _, _, depth in shapes})
@@ -482,7 +496,7 @@ def agree(
     if image_size is None:
         if len(sizes) > 1:
             (least, most) = sizes[0], sizes[-1]
-            raise UsageError(
+            raise SizesDifferError(
                 f"The images of {root} differ in size, from {least[0]}x{least[1]} to {most[0]}x{most[1]}: "
                 "choose one with --image-size."
             )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -42,7 +43,9 @@ def captions(subject: Subject) -> Metrics:
 
 
 def _truths(subject: Subject) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    """What captions tell: its name, what was seen in each sample, and what its caption says."""
+    """What captions tell: its name, what was seen in each sample of which it is told, and what its caption
+    says.
+    """
     drawn, fields, info = subject.drawn, subject.data.fields, subject.data.info
     rows = drawn.rows % len(subject.data)
     texts = [str(text) for text in fields["caption"][rows]]
@@ -55,7 +58,14 @@ def _truths(subject: Subject) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
             column = info.attribute_names.index(name)
             columns.append((name, drawn.attributes[:, index], fields["attributes"][rows, column], values))
     for name, guess, truth, values in columns:
-        # What a caption leaves open cannot be got wrong.
-        told = [value >= 0 and values[value] in text for value, text in zip(truth, texts, strict=True)]
+        told = np.array(
+            [value >= 0 and says(text, values[value]) for value, text in zip(truth, texts, strict=True)]
+        )
         if np.mean(told) >= TOLD:
-            yield name, guess, truth
+            # What a caption leaves open cannot be got wrong.
+            yield name, guess[told], truth[told]
+
+
+def says(text: str, value: str) -> bool:
+    """Whether a value stands in a text as whole words, whatever the case."""
+    return re.search(rf"(?<!\w){re.escape(value.lower())}(?!\w)", text.lower()) is not None

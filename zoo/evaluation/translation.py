@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,7 +69,12 @@ def translatable(model: LoadedModel, data: Data) -> bool:
     if model.asks == "domain":
         return len({*model.domains} & {*data.info.domain_names}) > 1
     known = dict(zip(data.info.attribute_names, map(list, data.info.attribute_values), strict=True))
-    return model.asks is not None and all(known.get(name) == each for name, each in model.attributes.items())
+    return model.asks is not None and knows(known, model.attributes)
+
+
+def knows(known: Mapping[str, list[str]], asked: Mapping[str, list[str]]) -> bool:
+    """Whether these attributes are known, and their values numbered alike."""
+    return all(known.get(name) == [*values] for name, values in asked.items())
 
 
 def between_domains(model: LoadedModel, data: Data, seed: int) -> Asked:
@@ -277,7 +282,7 @@ def find_witnesses(subject: Subject) -> Witnesses:
             judge = extractors.own(data.spec, info, shape, options.runs, info.domain_names)
         how = f"gmzoo train vit --preset styles --dataset {data.spec}"
     else:
-        judge = chosen if chosen is not None and {*model.attributes} <= {*chosen.attributes} else None
+        judge = chosen if chosen is not None and knows(chosen.attributes, model.attributes) else None
         how = f"gmzoo train vit --dataset {data.spec} --set attributes=[N,...]"
     if judge is None:
         log.info("no vit here can say whether a translation is what was asked for: train one by %s", how)

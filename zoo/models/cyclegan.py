@@ -214,10 +214,9 @@ class Config:
 
     def __post_init__(self) -> None:
         if len(self.domains) not in (0, 2):
-            has = ", ".join(self.domains)
+            named = ", ".join(self.domains)
             raise UsageError(
-                f"cyclegan translates between two domains, and the data has {len(self.domains)}: {has}.\n"
-                + ("Choose two: --set domains=[A,B]." if self.domains[2:] else "Give it a folder for each.")
+                f"domains names {len(self.domains)} ({named}): name two, as in --set domains=[A,B]."
             )
         if min(self.width, self.discriminator_width, self.patch_layers) < 1:
             raise UsageError("width, discriminator_width and patch_layers must be at least 1.")
@@ -380,7 +379,7 @@ class CycleGAN(GenerativeModel, Translates):
 
     def translate(self, x: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
         x = 2.0 * x - 1.0
-        places = [tf.where(to == domain)[:, 0] for domain in (0, 1)]
+        places = [tf.where(rows)[:, 0] for rows in (to == 0, to != 0)]  # each row is in one of them
 
         def through(network: keras.Model, rows: tf.Tensor) -> tf.Tensor:
             return tf.cond(tf.size(rows) > 0, lambda: network(tf.gather(x, rows)), lambda: x[:0])

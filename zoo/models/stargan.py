@@ -12,7 +12,8 @@ Objective, with c' the label of the real image x, and c the label that is asked 
     G:  minimise  -E D(G(x, c)) - E log D_cls(c | G(x, c)) + 10 E |x - G(G(x, c), c')|
 
 Several data sets at once: of an image only the labels of its own data set are known. The others are 0, and a
-mask says which are meant; what is not known is neither classified nor asked for.
+mask says which are meant; what is not known is neither classified nor asked for. Where single labels of its
+own data set are unknown too, G is told them as D reads them.
 
 Reference: Choi et al., StarGAN: Unified Generative Adversarial Networks for Multi-Domain Image-to-Image
 Translation, arXiv 1711.09020: equations 1 to 8, section 3.2 (several data sets), section 3.3 (WGAN-GP),
@@ -401,7 +402,8 @@ class StarGAN(GenerativeModel, Translates):
         return self.generator(tf.concat([image, tf.cast(maps, image.dtype)], -1))
 
     def shared(self, batch: Batch, noise: Noise) -> Shared:
-        return {"fake": self.generate(self.real(batch, noise), self.labels(batch, "other_"))}
+        real = self.real(batch, noise)
+        return {"fake": self.generate(real, self.completed(real, self.labels(batch, "other_")))}
 
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         real, label = self.real(batch, noise), self.labels(batch)
@@ -429,8 +431,9 @@ class StarGAN(GenerativeModel, Translates):
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
         scores, read = self.discriminator(shared["fake"])
         classified, accuracy = self.classification(read, self.labels(batch, "other_"))
-        again = self.generate(shared["fake"], self.labels(batch))
-        changed = tf.reduce_mean(tf.abs(self.real(batch, noise) - again))
+        real = self.real(batch, noise)
+        again = self.generate(shared["fake"], self.completed(real, self.labels(batch)))
+        changed = tf.reduce_mean(tf.abs(real - again))
         loss = generator_loss(scores, "wgan_gp")
         terms = {
             "generator_loss": loss,
@@ -445,21 +448,27 @@ class StarGAN(GenerativeModel, Translates):
 
     def translate(self, x: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
         image = 2.0 * x - 1.0
-        label = self.completed(image, to) if self.config.changes else to[:, None]
-        return 0.5 * self.generate(image, label) + 0.5
+        label = to if self.config.changes else to[:, None]
+        return 0.5 * self.generate(image, self.completed(image, label)) + 0.5
 
     def completed(self, image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
-        """Labels [B, A] of which some are asked for, the others of their data sets as D reads them.
+        """Labels [B, A] of which some are given, the others of their data sets as D reads them in the images.
 
         A generator is told all labels of a data set, or none. D takes images of one size.
         """
-        height, width, _ = self.config.image_shape
-        _, read = self.discriminator(tf.image.resize(image, (height, width), antialias=True))
-        likeliest = [tf.argmax(logits, -1, tf.int32) for logits in self.logits(read)]
-        asked = known_groups(self.config, label)
-        columns = []
-        for column, seen in enumerate(likeliest):
-            group = next(index for index, group in enumerate(self.config.groups) if column in group)
-            value = label[:, column]
-            columns.append(tf.where((value < 0) & asked[:, group], seen, value))
-        return tf.stack(columns, 1)
+        if max(map(len, self.config.groups)) == 1:
+            return label
+        groups = [
+            next(index for index, group in enumerate(self.config.groups) if column in group)
+            for column in range(len(self.config.values))
+        ]
+        lacking = (label < 0) & tf.gather(known_groups(self.config, label), groups, axis=1)
+
+        def read() -> tf.Tensor:
+            size, x = self.config.image_shape[:2], image
+            if (*x.shape[1:3],) != (*size,):  # in training they are of that size
+                x = tf.image.resize(x, size, antialias=True)
+            likeliest = [tf.argmax(logits, -1, tf.int32) for logits in self.logits(self.discriminator(x)[1])]
+            return tf.where(lacking, tf.stack(likeliest, 1), label)
+
+        return tf.cond(tf.reduce_any(lacking), read, lambda: label)
