@@ -98,8 +98,8 @@ PRESETS = {
     "shapes": {
         "config": {
             "dvae": "dvae:shapes",
-            "grid": [8, 8],
-            "codebook": 128,
+            "grid": [16, 16],
+            "codebook": 256,
             "width": 128,
             "depth": 5,
             "heads": 4,
@@ -107,7 +107,7 @@ PRESETS = {
         },
         "dataset": "shapes/heldout",
         "batch_size": 32,
-        "epochs": 7,
+        "epochs": 4,
         "optimizers": {
             "likelihood": {
                 "name": "adamw",
