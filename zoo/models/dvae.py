@@ -34,7 +34,7 @@ import tensorflow_probability as tfp
 
 from zoo.annealing import Ramp
 from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Phase, Shared, Terms, Tokenises, Turn
-from zoo.distributions import SMALLEST_SCALE, categorical, diagonal, draw_categorical
+from zoo.distributions import categorical, diagonal, draw_categorical
 from zoo.errors import UsageError
 from zoo.layers.levels import quantise, to_image
 from zoo.layers.pixel_likelihoods import BernoulliPixels, LogitLaplacePixels, pixel_likelihood
@@ -184,7 +184,7 @@ class Config:
     doubling: Literal["nearest", "learned"] = "nearest"
     likelihood: Literal["logit_laplace", "bernoulli"] = "logit_laplace"
     levels: int | None = None
-    smallest_scale: float = SMALLEST_SCALE
+    smallest_scale: float = 1e-3
     taught: int = 0
     temperature: Ramp = Ramp(start=1.0, end=0.0625, steps=1500, shape="cosine")
     beta: Ramp = Ramp(start=0.0, end=1.65, steps=50, shape="cosine")
