@@ -227,4 +227,4 @@ def pixel_likelihood(name: Name, levels: int | None, **options: Any) -> PixelLik
     levels = levels if levels is not None else 2 if name == "bernoulli" else 256
     if not 2 <= levels <= 256:
         raise UsageError(f"levels={levels}: must be 2 to 256.")
-    return _LIKELIHOODS[name](levels, **options)  # type: ignore[call-arg]
+    return _LIKELIHOODS[name](levels, **options)
