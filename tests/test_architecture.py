@@ -46,7 +46,7 @@ HEAVY = {
     "tensorflow_probability",
 }
 # Methods of the base with a default that a model may replace; their docstrings say so.
-REPLACEABLE = {"shared", "begin", "due", "phases", "measure_statistics"}
+REPLACEABLE = {"shared", "begin", "due", "phases", "measure_statistics", "fewest_rows"}
 
 
 @dataclasses.dataclass(frozen=True)
