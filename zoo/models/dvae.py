@@ -98,7 +98,7 @@ PRESETS = {
             }
         },
         "averages": {"elbo": 0.99},
-        "expect": "256 tokens of 256; of a picture of 32x32 94 % of shapes, all colours live; 8.4 min of one core",
+        "expect": "256 tokens of 256; 94 % of shapes and all colours restored; 8.4 min of one core",
     },
     "glyphs": {
         "config": {
