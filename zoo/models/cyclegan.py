@@ -97,7 +97,7 @@ PRESETS = {
                 "beta_1": 0.5,
             },
         },
-        "expect": "coloured shapes filled in, and outlined; not measured yet",
+        "expect": "coloured shapes filled in, and outlined: no nearer than unchanged yet; 26 min of one core",
     },
     "emoji": {
         "config": {
