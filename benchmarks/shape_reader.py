@@ -21,7 +21,6 @@ from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
 
 from zoo import checkpoints, data, registry, sampling
-from zoo.base import configure
 from zoo.exporting import saved_weights
 
 SHAPE, COLOUR = 0, 1  # among the attributes of `shapes`
@@ -38,8 +37,7 @@ class Reader:
         validation = data.load(spec, "validation")
         self.names = [validation.info.attribute_values[each] for each in (SHAPE, COLOUR)]
         shipped = sampling.load(registry.resolve("shipped:vit:shapes").path)
-        kind = registry.model_class(shipped.card["model"])
-        self.network = kind(configure(kind.config_class(), shipped.card["config"]))
+        self.network = registry.model_class("vit").from_config({"config": shipped.card["config"]})
         arrays, ours = saved_weights(shipped.path), self.network.weights_by_name()
         checkpoints.assign({name: ours[name] for name in arrays}, arrays)
         self.temperatures = [1.0, 1.0]
@@ -57,7 +55,7 @@ class Reader:
 
     def logits(self, images: np.ndarray) -> list[np.ndarray]:
         """Calibrated logits of shape and colour, each [N, K]."""
-        function = tf.function(lambda x: self.network.logits(x)[1:][:2])
+        function = tf.function(lambda x: self.network.logits(x)[1:3])
         found = [function(images[start : start + 500]) for start in range(0, len(images), 500)]
         return [
             np.concatenate(z) / t for z, t in zip(zip(*found, strict=True), self.temperatures, strict=True)

@@ -493,7 +493,9 @@ def test_a_mean_of_what_was_not_measured_alike_is_refused(key):
 
 def test_models_over_which_there_will_be_no_mean_are_refused_before_they_are_measured(monkeypatch):
     class Stranger(Painter):
-        card = {"dataset": {"spec": "others"}}  # noqa: RUF012
+        @property
+        def card(self) -> dict[str, Any]:
+            return {"dataset": {"spec": "others"}}
 
     models = [Painter(), Stranger()]
     check_alike([Painter(), Painter()], None, None)

@@ -224,7 +224,9 @@ def test_attributes_are_changed_one_at_a_time_to_other_values(monkeypatch, way):
 
 def test_a_judge_that_numbers_the_values_otherwise_is_none(monkeypatch, caplog):
     class Otherwise(AttributeEye):
-        attributes = {"other": ["x"], "digit": [*DIGITS[::-1]]}  # noqa: RUF012
+        @property
+        def attributes(self) -> dict[str, list[str]]:
+            return {"other": ["x"], "digit": [*DIGITS[::-1]]}
 
     caplog.set_level("INFO", "gmzoo")
     monkeypatch.setattr(zoo.data, "load", lambda *_, **__: made())

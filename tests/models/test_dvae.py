@@ -65,6 +65,13 @@ def test_a_dark_and_a_light_picture_begin_with_different_tokens():
     assert dark.argmax() != light.argmax()
 
 
+def test_a_token_of_one_pixel_can_be_taught():
+    model = dvae(taught=1, groups=1, image_shape=[2, 2, 1], codebook=2)
+    x = tf.constant([[0.0, 1.0], [1.0, 0.0]])[None, :, :, None]
+    model.begin({"image": x})
+    assert model.patches.numpy()[model.nearest_patch(tf.cast(x, tf.int32))].ravel().tolist() == [0, 1, 1, 0]
+
+
 def test_tokens_are_taught_by_the_nearest_of_unlike_patches():
     """Nearly all places are alike; the few that are not have tokens of their own nevertheless."""
     model = dvae(taught=3, image_shape=[8, 8, 1], codebook=4)

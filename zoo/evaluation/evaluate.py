@@ -31,7 +31,7 @@ from zoo.evaluation import (
     variety,
 )
 from zoo.evaluation.metrics import SCHEMA, Metrics, over_models
-from zoo.evaluation.subject import SAMPLES, Follow, Memory, Options, Subject, unseen
+from zoo.evaluation.subject import SAMPLES, Follow, Memory, Options, Subject, prompted, unseen
 from zoo.evaluation.summaries import LARGEST_KEPT
 from zoo.sampling import LoadedModel
 
@@ -376,13 +376,13 @@ def subject_of(
     """The model with its data, loaded."""
     spec, split = data_of(model, dataset, split)
     log.info("data: %s, split %s", spec, split)
-    prompted = model.given_text or ("prompt" in model.conditions and "sample" not in model.signatures)
+    captioned = model.given_text or prompted(model)
     data = examples.load(
         model,
         examples.example_shape(model),
         spec,
         split,
-        ["caption"] if prompted else [],
+        ["caption"] if captioned else [],
         limit=limit,
         **options.reading,
     )

@@ -40,6 +40,11 @@ def unseen(pieces: Iterable[np.ndarray], total: int, doing: str) -> Iterator[np.
     return iter(pieces)
 
 
+def prompted(model: LoadedModel) -> bool:
+    """Whether it draws nothing without a prompt."""
+    return "sample" not in model.signatures and "prompt" in model.conditions
+
+
 @dataclasses.dataclass(frozen=True)
 class Options:
     """How to measure.
@@ -125,8 +130,8 @@ class Subject:
 
     @property
     def prompted(self) -> bool:
-        """Whether it draws nothing without a prompt."""
-        return "sample" not in self.model.signatures and "prompt" in self.model.conditions
+        """Whether its samples are drawn with the captions of the data."""
+        return prompted(self.model)
 
     def of_captions(self, used: bool) -> dict[str, str]:
         """What a receipt says of captions that the model is given: what it does not read of them, if any."""

@@ -37,6 +37,7 @@ from zoo.base import Batch, Encodes, GenerativeModel, LikelihoodBound, Phase, Sh
 from zoo.distributions import categorical, diagonal, draw_categorical
 from zoo.errors import UsageError
 from zoo.layers.levels import quantise, to_image
+from zoo.layers.patches import patches
 from zoo.layers.pixel_likelihoods import BernoulliPixels, LogitLaplacePixels, pixel_likelihood
 from zoo.noise import Noise
 
@@ -316,11 +317,11 @@ def unlike_patches(image: tf.Tensor, side: int, count: int) -> np.ndarray:
     from sklearn.cluster import KMeans
     from sklearn.exceptions import ConvergenceWarning
 
-    patches = np.reshape(tf.nn.space_to_depth(image, side), (-1, side * side * image.shape[-1]))
-    patches = np.unique(np.round(patches * COARSE), axis=0) / COARSE
+    found = np.reshape(patches(image, side), (-1, side * side * image.shape[-1]))
+    different = np.unique(np.round(found * COARSE), axis=0) / COARSE
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # there are fewer different patches
-        return KMeans(count, n_init=1, max_iter=20, random_state=0).fit(patches).cluster_centers_
+        return KMeans(count, n_init=1, max_iter=20, random_state=0).fit(different).cluster_centers_
 
 
 @final
@@ -375,11 +376,8 @@ class DVAE(GenerativeModel, Tokenises, Encodes, LikelihoodBound):
 
     def nearest_patch(self, level: tf.Tensor) -> tf.Tensor:
         """Which patch is nearest to each place's pixels, int32 [B, T], of levels int32 [B, H, W, C]."""
-        image = to_image(level, self.pixels.levels)
-        places = tf.nn.space_to_depth(image, self.config.side)
-        places = tf.reshape(places, (-1, self.places, places.shape[-1]))
-        patches = self.patches.value
-        apart = tf.reduce_sum(tf.square(patches), -1) - 2.0 * tf.matmul(places, patches, transpose_b=True)
+        places, known = patches(to_image(level, self.pixels.levels), self.config.side), self.patches.value
+        apart = tf.reduce_sum(tf.square(known), -1) - 2.0 * tf.matmul(places, known, transpose_b=True)
         return tf.argmin(apart, -1, output_type=tf.int32)
 
     def one_hot(self, tokens: tf.Tensor) -> tf.Tensor:

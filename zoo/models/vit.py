@@ -25,6 +25,7 @@ import tensorflow_probability as tfp
 from zoo.base import Batch, Describes, Encodes, GenerativeModel, Shared, Terms, Turn
 from zoo.errors import UsageError
 from zoo.layers.dropout import dropout
+from zoo.layers.patches import patches
 from zoo.layers.transformer import Block, layer_norm
 from zoo.losses import class_cross_entropy
 from zoo.noise import Noise
@@ -258,10 +259,7 @@ class ViT(GenerativeModel, Encodes, Describes):
 
     def cut(self, image: tf.Tensor) -> tf.Tensor:
         """Images [B, H, W, C] in [0, 1] -> patches [B, N, P * P * C] in [-1, 1]."""
-        (height, width, channels), size = self.config.image_shape, self.config.patch
-        apart = tf.reshape(image, (-1, height // size, size, width // size, size, channels))
-        patches = tf.transpose(apart, (0, 1, 3, 2, 4, 5))
-        return 2.0 * tf.reshape(patches, (-1, self.config.patches, size * size * channels)) - 1.0
+        return 2.0 * patches(image, self.config.patch) - 1.0
 
     def features(self, image: tf.Tensor, noise: Noise | None = None) -> tf.Tensor:
         """[B, d]: what stands at the place of [class] in the end; `noise` is that of a training step."""
