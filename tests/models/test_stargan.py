@@ -196,6 +196,34 @@ def test_each_side_minimises_its_terms_and_no_others(model, monkeypatch):
     assert float(loss) == pytest.approx(expected, rel=1e-4)
 
 
+@pytest.mark.slow
+def test_two_replicas_train_as_one_where_labels_are_unknown():
+    """The first replica's half knows labels of one data set, the second's of the other or of none."""
+    ends = []
+    for strategy in (
+        tf.distribute.get_strategy(),
+        tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"], tf.distribute.ReductionToOneDevice()),
+    ):
+        with strategy.scope():
+            keras.utils.set_random_seed(3)
+            twin = StarGAN(Config(**SMALL, **JOINT, critic_steps=1))
+            twin.compile(
+                {turn: keras.optimizers.SGD(0.01) for turn in ("discriminator", "generator")}, seed=1
+            )
+        start = [value.numpy() for value in twin.trainable_variables]
+        twin.fit(
+            tf.data.Dataset.from_tensors(batch()).repeat(2),
+            epochs=1,
+            steps_per_epoch=2,
+            shuffle=False,
+            verbose=0,
+        )
+        ends.append([value.numpy() for value in twin.trainable_variables])
+    for before, one, two in zip(start, *ends, strict=True):
+        assert np.linalg.norm(two - one) <= 1e-3 * np.linalg.norm(one - before) + 1e-6 * np.linalg.norm(one)
+    assert any(np.any(before != one) for before, one in zip(start, ends[0], strict=True))
+
+
 def test_maps_of_constants_change_the_image(model):
     """With reflection, the first normalisation would take them away; borders of zeros let them in."""
     image = 2 * batch()["image"][:1] - 1
