@@ -143,16 +143,29 @@ def test_half_of_the_images_are_mirrored_where_that_is_asked_for(model, monkeypa
     np.testing.assert_array_equal(again, plain)
 
 
-def test_a_generator_of_changes_begins_with_none_and_stays_within_the_range():
-    network = make_generator(Config(**SMALL, residual=True), "residual")
+@pytest.mark.parametrize("instance_norm", [True, False])
+def test_a_generator_of_changes_begins_with_none(instance_norm):
+    network = make_generator(Config(**SMALL, residual=True, instance_norm=instance_norm), "residual")
     image = 2.0 * batch()["image"] - 1.0
     np.testing.assert_array_equal(network(image), image)
-    bias = next(v for v in network.trainable_variables if v.path.endswith("bias"))
-    bias.assign([30.0, 0.0, -30.0])  # 2 tanh(30) is the whole range
-    made = network(image).numpy()
-    np.testing.assert_allclose(made[..., 1], image[..., 1], atol=1e-6)
-    assert made[..., 0].min() == 1.0
-    assert made[..., 2].max() == -1.0
+
+
+def test_what_translates_stays_within_the_range(model, monkeypatch):
+    monkeypatch.setattr(model, "to_first", lambda x: x - 9.0)
+    monkeypatch.setattr(model, "to_second", lambda x: x + 9.0)
+    made = model.translate(batch()["image"], tf.constant([0, 1, 1, 0])).numpy()
+    np.testing.assert_array_equal(made[:, 0, 0, 0], [0.0, 1.0, 1.0, 0.0])
+
+
+def test_without_instance_norm_two_colours_stay_two_colours():
+    """Instance normalisation makes one image of an image and of the same with half the contrast."""
+    image = 0.2 * tf.sign(tf.random.stateless_normal((1, 8, 8, 1), (1, 2))) * [[0.5, -1.0, 0.8]]
+    apart = []
+    for instance_norm in (True, False):
+        network = make_generator(Config(**SMALL, instance_norm=instance_norm), "generator")
+        apart.append(float(tf.reduce_max(tf.abs(network(image) - network(0.5 * image)))))
+        scale = float(tf.reduce_max(tf.abs(network(image))))
+        assert (apart[-1] > 0.1 * scale) is not instance_norm
 
 
 # A number that is no domain's is taken for the second: no pixel is left undefined.

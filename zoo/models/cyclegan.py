@@ -195,9 +195,11 @@ class Config:
         cycle: the weight of what there and back changes.
         identity: the weight of what a generator changes in an image of its own domain, as a share of `cycle`.
         flip: whether every other image is mirrored in training.
-        residual: whether a generator makes the change of an image instead of the image. Instance
-            normalisation forgets how bright an image is and how strong its contrast, so that the paper's
-            generators have to guess both; added to the image, what is not to change is exact.
+        residual: whether a generator makes the change of an image instead of the image: what is not to
+            change is exact then.
+        instance_norm: whether a generator is normalised, as in the paper. Instance normalisation forgets
+            how bright an image is and how strong its contrast, and so of an image of two colours nearly
+            all that tells which they are.
     """
 
     image_shape: tuple[int, int, int] = (256, 256, 3)
@@ -211,6 +213,7 @@ class Config:
     identity: float = 0.5
     flip: bool = False
     residual: bool = False
+    instance_norm: bool = True
 
     def __post_init__(self) -> None:
         if len(self.domains) not in (0, 2):
@@ -237,34 +240,38 @@ def convolution(filters: int, size: int, stride: int = 1, **options: Any) -> ker
 
 
 def make_generator(config: Config, name: str) -> keras.Model:
-    """Images [B, H, W, C] -> images of the same shape, in [-1, 1], of any H and W that are multiples of 4.
+    """Images [B, H, W, C] -> images of the same shape, of any H and W that are multiples of 4.
 
-    c7s1-64, d128, d256, the residual blocks R256, u128, u64, c7s1-3 (appendix 7.2).
+    c7s1-64, d128, d256, the residual blocks R256, u128, u64, c7s1-3 (appendix 7.2). Values are in [-1, 1];
+    where changes are made they are not cut, since no gradient comes from beyond a border.
     """
     channels, width = config.image_shape[-1], config.width
 
+    def options() -> dict[str, Any]:
+        """Without a normalisation layers need a bias, and weights that keep the size of what goes through."""
+        if config.instance_norm:
+            return {"use_bias": False, "kernel_initializer": normal()}
+        return {"kernel_initializer": keras.initializers.HeNormal()}
+
     def normalised(x: Any, layer: keras.layers.Layer, rectified: bool = True) -> Any:
-        x = InstanceNorm()(layer(x))
+        x = InstanceNorm()(layer(x)) if config.instance_norm else layer(x)
         return keras.layers.ReLU()(x) if rectified else x
 
     image = x = keras.Input((None, None, channels))
-    x = normalised(ReflectionPad(3)(x), convolution(width, 7, use_bias=False))
+    x = normalised(ReflectionPad(3)(x), convolution(width, 7, **options()))
     for factor in (2, 4):
         # Even sides: the last pixel is beyond the border on one side only.
-        x = normalised(ReflectionPad(0, 1)(x), convolution(factor * width, 3, 2, use_bias=False))
+        x = normalised(ReflectionPad(0, 1)(x), convolution(factor * width, 3, 2, **options()))
     for _ in range(config.blocks):
-        inner = normalised(ReflectionPad(1)(x), convolution(4 * width, 3, use_bias=False))
-        x = x + normalised(ReflectionPad(1)(inner), convolution(4 * width, 3, use_bias=False), False)
+        inner = normalised(ReflectionPad(1)(x), convolution(4 * width, 3, **options()))
+        x = x + normalised(ReflectionPad(1)(inner), convolution(4 * width, 3, **options()), False)
     for factor in (2, 1):
-        up = keras.layers.Conv2DTranspose(
-            factor * width, 3, 2, "same", use_bias=False, kernel_initializer=normal()
-        )
-        x = normalised(x, up)
+        x = normalised(x, keras.layers.Conv2DTranspose(factor * width, 3, 2, "same", **options()))
     last: dict[str, Any] = {"kernel_initializer": "zeros"} if config.residual else {}  # at first no change
     x = convolution(channels, 7, **last)(ReflectionPad(3)(x))
     x = keras.layers.Activation("tanh", dtype="float32")(x)
     if config.residual:
-        x = keras.ops.clip(keras.ops.cast(image, "float32") + 2.0 * x, -1.0, 1.0)
+        x = keras.ops.cast(image, "float32") + 2.0 * x
     return keras.Model(image, x, name=name)
 
 
@@ -385,7 +392,8 @@ class CycleGAN(GenerativeModel, Translates):
             return tf.cond(tf.size(rows) > 0, lambda: network(tf.gather(x, rows)), lambda: x[:0])
 
         made = [through(self.to_first, places[0]), through(self.to_second, places[1])]
-        return 0.5 * tf.dynamic_stitch([tf.cast(rows, tf.int32) for rows in places], made) + 0.5
+        joined = tf.dynamic_stitch([tf.cast(rows, tf.int32) for rows in places], made)
+        return tf.clip_by_value(0.5 * joined + 0.5, 0.0, 1.0)
 
 
 def apart(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

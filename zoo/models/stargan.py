@@ -193,7 +193,10 @@ class Config:
         reconstruction: the weight of what there and back changes.
         flip: whether every other image is mirrored in training.
         residual: whether the generator makes the change of an image instead of the image: what is not to
-            change is exact then, though instance normalisation forgets brightness and contrast.
+            change is exact then.
+        instance_norm: whether the generator is normalised, as in the paper. Instance normalisation forgets
+            how bright an image is and how strong its contrast, and so of an image of two colours nearly
+            all that tells which they are.
     """
 
     image_shape: tuple[int, int, int] = (128, 128, 3)
@@ -211,6 +214,7 @@ class Config:
     reconstruction: float = 10.0
     flip: bool = False
     residual: bool = False
+    instance_norm: bool = True
 
     def __post_init__(self) -> None:
         if self.domains and self.changes:
@@ -283,30 +287,36 @@ def convolution(filters: int, size: int, stride: int = 1, **options: Any) -> ker
 
 
 def make_generator(config: Config) -> keras.Model:
-    """Images and labels [B, H, W, C + L] -> images [B, H, W, C] in [-1, 1] (table 4)."""
+    """Images and labels [B, H, W, C + L] -> images [B, H, W, C] (table 4).
+
+    Values are in [-1, 1]; where changes are made they are not cut, since no gradient comes from beyond a
+    border.
+    """
     channels, width = config.image_shape[-1], config.width
 
+    def options() -> dict[str, Any]:
+        """Without a normalisation layers need a bias, and weights that keep the size of what goes through."""
+        if config.instance_norm:
+            return {"use_bias": False, "kernel_initializer": uniform_by_inputs()}
+        return {"use_bias": True, "kernel_initializer": keras.initializers.HeNormal()}
+
     def normalised(x: Any, layer: keras.layers.Layer, rectified: bool = True) -> Any:
-        x = InstanceNorm(affine=True)(layer(x))
+        x = InstanceNorm(affine=True)(layer(x)) if config.instance_norm else layer(x)
         return keras.layers.ReLU()(x) if rectified else x
 
     told = x = keras.Input((None, None, channels + config.label_size))
-    x = normalised(x, convolution(width, 7))
+    x = normalised(x, convolution(width, 7, **options()))
     for factor in (2, 4):
-        x = normalised(x, convolution(factor * width, 4, 2))
+        x = normalised(x, convolution(factor * width, 4, 2, **options()))
     for _ in range(config.blocks):
-        inner = normalised(x, convolution(4 * width, 3))
-        x = x + normalised(inner, convolution(4 * width, 3), False)
+        inner = normalised(x, convolution(4 * width, 3, **options()))
+        x = x + normalised(inner, convolution(4 * width, 3, **options()), False)
     for factor in (2, 1):
-        up = keras.layers.Conv2DTranspose(
-            factor * width, 4, 2, "same", use_bias=False, kernel_initializer=uniform_by_inputs()
-        )
-        x = normalised(x, up)
+        x = normalised(x, keras.layers.Conv2DTranspose(factor * width, 4, 2, "same", **options()))
     last: dict[str, Any] = {"kernel_initializer": "zeros"} if config.residual else {}  # at first no change
     x = keras.layers.Activation("tanh", dtype="float32")(convolution(channels, 7, **last)(x))
     if config.residual:
-        image = keras.ops.cast(told[..., :channels], "float32")
-        x = keras.ops.clip(image + 2.0 * x, -1.0, 1.0)
+        x = keras.ops.cast(told[..., :channels], "float32") + 2.0 * x
     return keras.Model(told, x, name="generator")
 
 
@@ -449,7 +459,8 @@ class StarGAN(GenerativeModel, Translates):
     def translate(self, x: tf.Tensor, to: tf.Tensor) -> tf.Tensor:
         image = 2.0 * x - 1.0
         label = to if self.config.changes else to[:, None]
-        return 0.5 * self.generate(image, self.completed(image, label)) + 0.5
+        made = self.generate(image, self.completed(image, label))
+        return tf.clip_by_value(0.5 * made + 0.5, 0.0, 1.0)
 
     def completed(self, image: tf.Tensor, label: tf.Tensor) -> tf.Tensor:
         """Labels [B, A] of which some are given, the others of their data sets as D reads them in the images.
