@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 # Quiet, as setuptools warns of every editable install.
 PIP_INSTALL := PYTHONWARNINGS=ignore $(BIN)/pip install --quiet
 
-.PHONY: help quickstart test test-all test-wheel lint docs bench wheel dist audit lock clean
+.PHONY: help quickstart test test-all test-faults test-wheel lint docs bench wheel dist audit lock clean
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
 
@@ -26,11 +26,12 @@ help:
 	@echo "make quickstart  train a DCGAN in minutes and look at what it draws"
 	@echo "make test        the tests, but for the slow ones; then the wheel in an environment of its own"
 	@echo "make test-all    all tests (an hour and more)"
+	@echo "make test-faults what is killed, cut, full, broken or hostile (root mounts the full disks)"
 	@echo "make lint        ruff, and mypy over the wheel"
 	@echo "make docs        the documentation, into site/"
 	@echo "make bench       speed, memory and scaling"
 	@echo "make dist        the wheel and the source archive, into dist/"
-	@echo "make audit       known vulnerabilities of the locked versions"
+	@echo "make audit       known vulnerabilities of the locked versions, secrets among the files"
 	@echo "make lock        new constraints.txt from the ranges in setup.cfg"
 	@echo "make clean       removes what make made, the environments too"
 
@@ -72,6 +73,9 @@ test-all: $(VENV)/.dev
 	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup
 	@$(MAKE) --no-print-directory test-wheel
 
+test-faults: $(VENV)/.dev
+	$(BIN)/python -m pytest -n $(JOBS) tests/faults
+
 # Three commands from the wheel alone, away from the checkout: the shipped models, the data and all of zoo are in it.
 test-wheel: wheel | $(WHEEL_VENV)/bin/python
 	@$(WHEEL_VENV)/bin/pip install --quiet $(WHEEL)
@@ -106,8 +110,10 @@ dist: $(VENV)/.dev
 	rm -rf build dist
 	$(BIN)/python -m build --no-isolation --outdir dist .
 
+# Hashes of data and weights are no secrets, though they look like it.
 audit: $(VENV)/.dev
 	$(BIN)/pip-audit --strict --no-deps --disable-pip --requirement constraints.txt
+	git ls-files -z | xargs -0 $(BIN)/detect-secrets-hook --disable-plugin HexHighEntropyString
 
 # A new environment, so that nothing installed here weighs in. pip's report names what it would install.
 lock: export PIP_CONSTRAINT :=
