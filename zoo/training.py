@@ -9,9 +9,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import datetime
+import errno
 import functools
 import logging
 import math
+import os
 import platform
 import random
 import shlex
@@ -611,6 +613,8 @@ def train(
         try:
             return _train(resolved, run, devices, progress, begins_with)
         except tf.errors.ResourceExhaustedError as error:
+            if os.strerror(errno.ENOSPC) in str(error):  # of the disk, by TensorFlow's own writers
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
             raise _out_of_memory(resolved, devices) from error
 
 
