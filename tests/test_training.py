@@ -8,9 +8,7 @@ import logging
 import os
 import random
 import signal
-import subprocess
 import sys
-import time
 import tokenize
 import types
 import zlib
@@ -19,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
+from equal_runs import assert_equal_runs, weights
 from PIL import Image
 
 import zoo
@@ -30,18 +29,6 @@ from zoo.timetable import Timetable
 
 # But for `finished`, which lives longer than that.
 pytestmark = pytest.mark.usefixtures("no_curves")
-
-
-def weights(run: Run) -> dict[str, np.ndarray]:
-    return checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[0]
-
-
-def assert_equal_runs(a: Run, b: Run) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    for key, value in first.items():
-        np.testing.assert_array_equal(value, second[key], err_msg=key)
-    assert (a.path / "metrics.jsonl").read_text() == (b.path / "metrics.jsonl").read_text()
 
 
 class StopAt(training.Quiet):
@@ -679,40 +666,6 @@ def test_wrong_use_is_told_before_anything_is_written(tmp_path, options, message
     with pytest.raises(UsageError, match=message):
         zoo.train("vae", **{"preset": "tiny", **options}, runs=tmp_path)
     assert not list(tmp_path.iterdir())
-
-
-KILLED = """
-import sys, zoo, zoo.callbacks
-zoo.callbacks.CHECKPOINT_SECONDS = 0.05
-zoo.train("dcgan", preset="tiny", steps=400, runs=sys.argv[1])
-"""
-
-
-@pytest.mark.usefixtures("only_fits")
-def test_kill_9_at_five_moments_ends_with_the_same_bits(tmp_path):
-    whole = zoo.train("dcgan", preset="tiny", steps=400, runs=tmp_path / "whole")
-    folder = tmp_path / "killed"
-    random = np.random.default_rng(0)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    killed = 0
-    while killed < 5:
-        with subprocess.Popen([sys.executable, "-c", KILLED, str(folder)], env=environment) as process:
-            before = _newest_step(folder)
-            while process.poll() is None and _newest_step(folder) == before:
-                time.sleep(0.01)  # it has started to train
-            time.sleep(random.uniform(0, 0.15))
-            finished = process.poll() is not None
-            process.kill()
-        killed += 1
-        if finished:
-            break
-    (run,) = all_runs(zoo.train("dcgan", preset="tiny", steps=400, runs=folder).path.parent)
-    assert killed == 5
-    assert_equal_runs(whole, run)
-
-
-def _newest_step(folder: Path) -> str:
-    return max((path.name for path in folder.glob("*/checkpoints/step-*.npz")), default="")
 
 
 def test_a_schedule_counts_the_moves_of_its_own_turn():

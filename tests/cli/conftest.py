@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-from click.testing import CliRunner
+from command_line import Done, command_line
 
 from zoo import callbacks
-from zoo.cli.main import main
 from zoo.files import lock
 
 # One with a bound, one exact, one with labels and a likelihood of neither kind.
@@ -22,26 +18,6 @@ TRAINED = {
     "nade": [],
     "dcgan": ["--set", "classes=10"],
 }
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    """What one command line did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        """The one document on stdout."""
-        return json.loads(self.out)
-
-
-def command_line(*words: object) -> Done:
-    result = CliRunner().invoke(main, [str(word) for word in words])
-    assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-    return Done(result.exit_code, result.stdout, result.stderr)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,7 @@
-"""What is broken on purpose. `make test-faults` runs this folder; all of it is marked slow."""
+"""What is broken on purpose. `make test-faults` runs this folder; nearly all of it is marked slow."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import subprocess
 import sys
@@ -10,47 +9,16 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner
-
-from zoo.cli.main import main
-
-SRC = os.pathsep.join(filter(None, sys.path))
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.slow)
-
-
-@dataclasses.dataclass(frozen=True)
-class Done:
-    """What one command line did."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def told(self) -> list[str]:
-        """The lines that say what was wrong: from `Error:` on."""
-        lines = self.err.splitlines()
-        first = next((n for n, line in enumerate(lines) if line.startswith("Error: ")), len(lines))
-        return lines[first:]
+from command_line import Done, command_line
 
 
 @pytest.fixture
 def gmzoo(opened_once: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Done]:
-    """Runs a command line in this process, in an empty folder. An exception that gets out fails the test."""
+    """Runs a command line in an empty folder without runs; what is prepared of broken data goes with it."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GMZOO_RUNS", raising=False)
     monkeypatch.setenv("TFDS_DATA_DIR", str(tmp_path / "prepared"))
-
-    def run(*words: object) -> Done:
-        result = CliRunner().invoke(main, [str(word) for word in words])
-        assert result.exception is None or isinstance(result.exception, SystemExit), result.exception
-        return Done(result.exit_code, result.stdout, result.stderr)
-
-    return run
+    return command_line
 
 
 @pytest.fixture
@@ -73,7 +41,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     started: list[subprocess.Popen[str]] = []
 
     def begin(code: str, *words: object) -> subprocess.Popen[str]:
-        environment = {**os.environ, "PYTHONPATH": SRC, "TF_CPP_MIN_LOG_LEVEL": "3"}
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         process = subprocess.Popen(
             [sys.executable, "-c", code, *map(str, words)],
             env=environment, cwd=tmp_path, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,

@@ -10,6 +10,8 @@ import pytest
 import zoo
 from zoo.runs import all_runs
 
+pytestmark = pytest.mark.slow
+
 TRAIN = ["train", "dcgan", "--preset", "tiny", "--steps", "40"]
 
 
@@ -29,28 +31,29 @@ def test_a_full_disk_is_told_and_the_run_goes_on_when_there_is_space(small_disk,
     assert 1 <= len(done.told) <= 2, done.err
     assert "disk is full" in done.told[0]
     (small_disk / "filled").unlink()
-    again = gmzoo(*TRAIN, "--runs-dir", tmp_path / "resumed" if left == 0 else small_disk / "runs")
+    again = gmzoo(*TRAIN, "--runs-dir", small_disk / "runs")
     whole = zoo.train("dcgan", preset="tiny", steps=40, runs=tmp_path / "whole")
     if again.code == 0:  # else 1 MB is too little for the rest, which is told as well
-        (run,) = all_runs(tmp_path / "resumed" if left == 0 else small_disk / "runs")
+        (run,) = all_runs(small_disk / "runs")
         ours, theirs = zoo.load(run.path), zoo.load(whole.path)
-        np.testing.assert_array_equal(ours.sample([0, 1])["image"], theirs.sample([0, 1])["image"])
+        np.testing.assert_array_equal(ours.sample([0, 1]), theirs.sample([0, 1]))
     else:
         assert "disk is full" in again.told[0]
 
 
 def test_a_folder_that_cannot_be_written_is_told(small_disk, gmzoo):
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
-    for line in (
-        [*TRAIN, "--runs-dir", small_disk],
-        [*TRAIN, "--run-dir", small_disk / "run"],
-        ["sample", "--model", "shipped:vae", "-n", "2", "--out", small_disk / "x.png"],
-        ["export", "--model", "shipped:vae", "--out", small_disk / "vae"],
+    for line, code, told in (
+        ([*TRAIN, "--runs-dir", small_disk], 1, "Read-only file system"),
+        ([*TRAIN, "--run-dir", small_disk / "run"], 1, "Read-only file system"),
+        # Known before anything is made: another --out is the remedy.
+        (["sample", "--model", "shipped:vae", "-n", "2", "--out", small_disk / "x.png"], 2, "no permission"),
+        (["export", "--model", "shipped:vae", "--out", small_disk / "vae"], 2, "no permission"),
     ):
         done = gmzoo(*line)
-        assert done.code == 1, (line, done.err)
+        assert done.code == code, (line, done.err)
         assert len(done.told) <= 2
-        assert "ead-only" in done.told[0]
+        assert told in done.told[0]
 
 
 def test_a_run_that_can_only_be_read_can_be_used(small_disk, tmp_path, gmzoo):

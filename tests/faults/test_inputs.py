@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import resource
@@ -11,21 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from broken_files import LEFT_BEHIND, broken, picture
 from PIL import Image
 
 import zoo
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 20.0
-#: Of all of them together, above what the process had before: a bomb of 600 MB is never unpacked.
+#: Of each of them, above what the process had before: a bomb of 600 MB is never unpacked.
 MEGABYTES = 300
 
-_spec = importlib.util.spec_from_file_location("corpus", Path(__file__).with_name("corpus.py"))
-assert _spec is not None
-assert _spec.loader is not None
-corpus = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(corpus)
-
-FILES = corpus.broken()
+FILES = broken()
 EACH = [(kind, name) for kind, files in FILES.items() for name in files]
 
 
@@ -61,18 +57,7 @@ def test_a_broken_file_is_one_clear_line(kind, name, models, tmp_path, gmzoo, pe
     reader = {"csv": "rnade", "text": "rnn"}.get(kind, "vae")
     lines = [
         ["score", "--model", models[reader], "--data", data, "--json"],
-        [
-            "train",
-            reader,
-            "--preset",
-            "tiny",
-            "--steps",
-            1,
-            "--dataset",
-            data,
-            "--runs-dir",
-            tmp_path / "runs",
-        ],
+        ["train", reader, "--preset", "tiny", "--steps", 1, "--dataset", data, "--runs-dir", "runs"],
     ]
     if kind in ("folder", "npz"):
         lines.append(["translate", "--model", models["cyclegan"], "--data", data, "--to", 1, "--out", "to"])
@@ -81,7 +66,7 @@ def test_a_broken_file_is_one_clear_line(kind, name, models, tmp_path, gmzoo, pe
         done = gmzoo(*line)
         assert time.monotonic() - start < SECONDS, line[0]
         assert "Traceback" not in done.err
-        assert done.code in (0, 1, 2)
+        assert done.code in ((1, 2) if name in ("above.zip", "root.zip") else (0, 1, 2))
         if done.code:
             assert 1 <= len(done.told) <= 2, done.err
             assert max(map(len, done.told)) < 500
@@ -89,7 +74,9 @@ def test_a_broken_file_is_one_clear_line(kind, name, models, tmp_path, gmzoo, pe
         elif line[0] == "score":
             assert json.loads(done.out)["n"] > 0
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3 < peak + MEGABYTES
-    assert not list(Path(tmp_path).parents[2].rglob("gmzoo-was-here*"))
+    # What archives name with .. or a leading / are names and no more, and no pickle is run.
+    for place in (tmp_path, *tmp_path.parents[:3], Path("/")):
+        assert not list(place.glob(f"{LEFT_BEHIND}*"))
 
 
 def test_skip_bad_goes_on_with_the_rest(models, tmp_path, gmzoo):
@@ -100,7 +87,7 @@ def test_skip_bad_goes_on_with_the_rest(models, tmp_path, gmzoo):
         if not name.endswith(".zip"):
             (place / name).write_bytes(content)
     for number in range(3):
-        corpus.picture(8).save(place / f"good-{number}.png")
+        picture(8).save(place / f"good-{number}.png")
     refused = gmzoo("score", "--model", models["vae"], "--data", f"folder:{place}", "--json")
     assert refused.code in (1, 2)
     done = gmzoo("score", "--model", models["vae"], "--data", f"folder:{place}", "--json", "--skip-bad")

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import signal
 import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from equal_runs import assert_equal_runs, newest_step
 
 import zoo
 from zoo import checkpoints
-from zoo.runs import Run, all_runs
+from zoo.runs import all_runs
 
 #: Trains for some seconds, and saves as often as it can.
 TRAIN = """
@@ -20,46 +20,36 @@ zoo.callbacks.CHECKPOINT_SECONDS = 0.05
 zoo.train(sys.argv[1], preset="tiny", steps=int(sys.argv[2]), runs=sys.argv[3])
 """
 COMMAND = "import sys; from zoo.cli.main import main; main(sys.argv[1:])"
-KILLS = 20
-#: One turn, two, and three: a likelihood and two games.
-MODELS = {"vae": 6000, "dcgan": 2000, "aae": 2000}
 
 
-def newest_step(folder: Path) -> str:
-    return max((path.name for path in folder.glob("*/checkpoints/step-*.npz")), default="")
-
-
-def weights(run: Run) -> dict[str, np.ndarray]:
-    return checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[0]
-
-
-def assert_equal_runs(a: Run, b: Run) -> None:
-    first, second = weights(a), weights(b)
-    assert first.keys() == second.keys()
-    assert [name for name in first if first[name].tobytes() != second[name].tobytes()] == []
-    assert (a.path / "metrics.jsonl").read_text() == (b.path / "metrics.jsonl").read_text()
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_kill_9_at_random_moments_ends_with_the_same_bits(name, tmp_path, start):
-    steps, folder = MODELS[name], tmp_path / "killed"
+@pytest.mark.parametrize(
+    ("name", "steps", "kills"),
+    [  # one turn, two, and three: a likelihood and two games
+        ("dcgan", 400, 5),
+        pytest.param("vae", 6000, 20, marks=pytest.mark.slow),
+        pytest.param("dcgan", 2000, 20, marks=pytest.mark.slow),
+        pytest.param("aae", 2000, 20, marks=pytest.mark.slow),
+    ],
+)
+def test_kill_9_at_random_moments_ends_with_the_same_bits(name, steps, kills, tmp_path, start):
+    folder = tmp_path / "killed"
     whole = zoo.train(name, preset="tiny", steps=steps, runs=tmp_path / "whole")
-    random = np.random.default_rng(steps)
-    for killed in range(KILLS):
+    random = np.random.default_rng(0)
+    for killed in range(kills):
         process = start(TRAIN, name, steps, folder)
         before = newest_step(folder)
         while process.poll() is None and newest_step(folder) == before:
             time.sleep(0.005)  # until it trains
-        time.sleep(random.uniform(0, 0.2))
+        time.sleep(random.uniform(0, 0.15))
         assert process.poll() is None, f"{name} was done after {killed} kills: give it more steps"
         process.kill()
         process.communicate()
-    resumed = zoo.train(name, preset="tiny", steps=steps, runs=folder)
-    assert len(all_runs(folder)) == 1
-    assert_equal_runs(whole, resumed)
-    assert resumed.record["result"] == whole.record["result"]
+    (run,) = all_runs(zoo.train(name, preset="tiny", steps=steps, runs=folder).path.parent)
+    assert_equal_runs(whole, run)
+    assert run.record["result"] == whole.record["result"]
 
 
+@pytest.mark.slow
 def test_killed_before_the_first_checkpoint_starts_again(tmp_path, start):
     process = start(TRAIN, "vae", 50, tmp_path / "killed")
     while process.poll() is None and not list((tmp_path / "killed").glob("*/run.json")):
@@ -70,6 +60,7 @@ def test_killed_before_the_first_checkpoint_starts_again(tmp_path, start):
     assert_equal_runs(whole, zoo.train("vae", preset="tiny", steps=50, runs=tmp_path / "killed"))
 
 
+@pytest.mark.slow
 def test_sigterm_saves_and_exits_with_143_within_ten_seconds(tmp_path, start):
     """As schedulers send it: they start a process again that ends so."""
     folder = tmp_path / "runs"
@@ -87,6 +78,7 @@ def test_sigterm_saves_and_exits_with_143_within_ten_seconds(tmp_path, start):
     assert run.step == checkpoints.read(checkpoints.steps(run.checkpoints)[-1])[1]["step"] > 0
 
 
+@pytest.mark.slow
 def test_a_second_process_on_one_run_is_told(tmp_path, start):
     folder = tmp_path / "run"
     line = ["train", "dcgan", "--preset", "tiny", "--steps", "100000", "--run-dir", folder]
@@ -100,6 +92,7 @@ def test_a_second_process_on_one_run_is_told(tmp_path, start):
     assert first.poll() is None
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_back_changes_nothing(tmp_path):
     """The newest run is the one that started last by its own clock; resuming goes by settings."""
     first = zoo.train("vae", preset="tiny", steps=20, runs=tmp_path)

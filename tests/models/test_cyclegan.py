@@ -148,6 +148,11 @@ def test_a_generator_of_changes_begins_with_none(instance_norm):
     network = make_generator(Config(**SMALL, residual=True, instance_norm=instance_norm), "residual")
     image = 2.0 * batch()["image"] - 1.0
     np.testing.assert_array_equal(network(image), image)
+    bias = [v for v in network.trainable_variables if v.path.endswith("bias")][-1]
+    bias.assign([30.0, 0.0, -30.0])  # 2 tanh(30) is the whole range
+    np.testing.assert_allclose(
+        network(image) - image, np.broadcast_to([2.0, 0.0, -2.0], image.shape), atol=1e-6
+    )
 
 
 def test_what_translates_stays_within_the_range(model, monkeypatch):

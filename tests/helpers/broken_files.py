@@ -20,11 +20,15 @@ from PIL import Image
 KINDS = {"PNG": "png", "JPEG": "jpg", "GIF": "gif", "BMP": "bmp", "TIFF": "tif", "WEBP": "webp", "PPM": "ppm"}
 
 
+#: The file that is there once code of theirs was run, or a file of an archive was written.
+LEFT_BEHIND = "gmzoo-was-here"
+
+
 class Code:
-    """What a pickle would run."""
+    """What a pickle would run, where it stands."""
 
     def __reduce__(self):
-        return (open, ("gmzoo-was-here", "w"))
+        return (open, (LEFT_BEHIND, "w"))
 
 
 def picture(side: int = 16) -> Image.Image:
@@ -151,8 +155,8 @@ def archives() -> Iterator[tuple[str, bytes]]:
     yield "empty.zip", b""
     yield "nothing.zip", zipped({})
     yield "text.zip", zipped({"readme.txt": b"no image"})
-    yield "above.zip", zipped({"../../../gmzoo-was-here.png": b"x"})
-    yield "root.zip", zipped({"/gmzoo-was-here.png": b"x"})
+    yield "above.zip", zipped({f"../../../{LEFT_BEHIND}.png": b"x"})
+    yield "root.zip", zipped({f"/{LEFT_BEHIND}.png": b"x"})
     yield "nested.zip", zipped({"inner.zip": good})
     yield "bomb.zip", zipped({"zeros.png": bytes(700_000_000)})
     yield "bombs.zip", zipped({f"{n}.png": png(50_000, 50_000, bytes(9)) for n in range(20)})
