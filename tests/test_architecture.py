@@ -26,11 +26,11 @@ LAW = [
     {"evaluation"},
     {"sampling"},
     {"exporting"},
-    {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine"},
+    {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine", "launching", "workers"},
     {"models"},
     {"base", "stages"},
     {"annealing", "layers", "distributions", "losses", "noise"},
-    {"errors", "files", "latents", "memory", "plain", "quiet"},
+    {"cluster", "errors", "files", "latents", "memory", "plain", "quiet"},
     {"saved_models"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}
