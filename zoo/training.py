@@ -607,8 +607,8 @@ def _train_together(
 ) -> Run | None:
     first_stage = None
     if issubclass(registry.model_class(name), TwoStage):
-        found = find_first_stage(name, runs_dir(runs), **options) if workers.chief else None
-        first_stage = workers.from_chief(found and str(found))
+        there = find_first_stage(name, runs_dir(runs), **options) if workers.chief else None
+        first_stage = workers.from_chief(there and str(there))
         wanted = first_stage_options(name, **options)
         if first_stage is None and wanted:
             first = wanted["name"]
@@ -1123,7 +1123,7 @@ def make_strategy(strategy: Strategy) -> tf.distribute.Strategy:
     if strategy == "one" or (strategy == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     if strategy not in ("auto", "mirrored"):
-        raise UsageError(f"no strategy {strategy!r}: choose auto, one or mirrored.")
+        raise UsageError(f"no strategy {strategy!r}: choose auto, one, mirrored or multi-worker.")
     if gpus:
         return tf.distribute.MirroredStrategy([device.name for device in gpus])
     # The default collectives of several CPU devices mix up with those of synchronised BatchNorm.
