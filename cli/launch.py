@@ -19,9 +19,16 @@ from zoo.errors import UsageError
     show_default=True,
     help="How often all are started again when one was killed.",
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["local", "ray"]),
+    default="local",
+    show_default=True,
+    help="Where they run: on this machine, or on those of a Ray cluster (RAY_ADDRESS).",
+)
 @click.argument("line", nargs=-1, type=click.UNPROCESSED, metavar="-- train NAME [OPTIONS]")
-def command(workers: int, restarts: int, line: tuple[str, ...]) -> None:
-    """Start several workers on this machine that train one model together.
+def command(workers: int, restarts: int, engine: str, line: tuple[str, ...]) -> None:
+    """Start several workers that train one model together.
 
     It tries out what a cluster does (--strategy multi-worker), and gives each worker its share of the GPUs.
     What they say comes with the number of the worker before it; 0 is the chief, the only one that writes.
@@ -30,10 +37,18 @@ def command(workers: int, restarts: int, line: tuple[str, ...]) -> None:
 
         gmzoo launch --workers 2 -- train dcgan
         gmzoo launch --workers 4 --restarts 10 -- train vae --preset mnist --batch-size 512
+        gmzoo launch --engine ray --workers 8 -- train dcgan --batch-size 1024 --runs-dir /shared/runs
     """
-    from zoo.launching import gmzoo, launch
+    from zoo.launching import LocalGroup, gmzoo, launch
 
-    sys.exit(launch([*gmzoo(), *training(line)], workers, restarts, tell))
+    words = [*gmzoo(), *training(line)]
+    if engine == "local":
+        sys.exit(launch(lambda: LocalGroup(words, workers, tell), restarts))
+    from zoo import engines
+
+    with engines.cluster() as ray:
+        code = launch(lambda: engines.HostGroup(ray, words, workers, tell), restarts)
+    sys.exit(code)
 
 
 def training(line: tuple[str, ...]) -> list[str]:

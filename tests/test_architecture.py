@@ -21,7 +21,8 @@ ROOT = Path(__file__).parents[1]
 LAW = [
     {"cli"},
     {"zoo"},  # zoo/__init__.py, the library's face
-    {"training", "diagnostics", "callbacks"},
+    {"training", "diagnostics", "callbacks", "engines"},
+    {"sharding"},
     {"reports"},
     {"evaluation"},
     {"sampling"},
@@ -39,6 +40,8 @@ LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}
 HEAVY = {
     "keras",
     "matplotlib",
+    "pyarrow",
+    "ray",
     "scipy",
     "sklearn",
     "tensorflow",

@@ -6,7 +6,9 @@ again with the same command goes on from there.
 
 from __future__ import annotations
 
+import abc
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -17,7 +19,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any, final
 
 from zoo import cluster
 from zoo.cluster import Cluster
@@ -62,97 +64,119 @@ def devices(index: int, count: int, found: Sequence[str]) -> dict[str, str]:
     return {"CUDA_VISIBLE_DEVICES": ",".join(found[index * each : (index + 1) * each])} if found else {}
 
 
-class Group:
+def begin(
+    command: Sequence[str], environment: Mapping[str, str], folder: str | None = None
+) -> subprocess.Popen[str]:
+    """Starts a worker, whose lines are read from its stdout."""
+    return subprocess.Popen(
+        command,
+        # Ctrl-C in a terminal goes to the whole group: here it is passed on once.
+        start_new_session=True,
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        env={**os.environ, **environment, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def follow(process: subprocess.Popen[str], heard: Callable[[str], None]) -> threading.Thread:
+    """Gives each line that a worker prints to a function, in a thread of its own."""
+
+    def read() -> None:
+        assert process.stdout is not None
+        with process.stdout:
+            for line in process.stdout:
+                heard(line.rstrip("\n"))
+
+    thread = threading.Thread(target=read, daemon=True)
+    thread.start()
+    return thread
+
+
+class Group(abc.ABC):
     """Workers that run at the same time."""
 
-    def __init__(self, command: Sequence[str], count: int, told: Told) -> None:
+    def __init__(self, told: Told) -> None:
         """
         Args:
-            command: of each.
-            count: how many.
             told: is given the number of a worker and each line that it prints; -1 where none of them says it.
         """
         self.told = told
-        addresses = tuple(f"localhost:{port}" for port in free_ports(count))
-        found = gpus()
-        self.processes = [
-            subprocess.Popen(
-                command,
-                # Ctrl-C in a terminal goes to the whole group: here it is passed on once.
-                start_new_session=True,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                env={
-                    **os.environ,
-                    **devices(index, count, found),
-                    cluster.TF_CONFIG: Cluster(addresses, index).tf_config,
-                    "PYTHONUNBUFFERED": "1",
-                },
-            )
-            for index in range(count)
-        ]
-        self.readers = []
-        for index, process in enumerate(self.processes):
-            told(-1, f"worker {index} is process {process.pid}")
-            reader = threading.Thread(target=self._read, args=(index, process.stdout), daemon=True)
-            reader.start()
-            self.readers.append(reader)
 
-    def _read(self, index: int, output: IO[str]) -> None:
-        for line in output:
-            self.told(index, line.rstrip("\n"))
+    @abc.abstractmethod
+    def codes(self) -> list[int | None]:
+        """The exit code of each, the negative number of the signal of one that was killed; None: it runs."""
 
+    @abc.abstractmethod
     def send(self, signum: int) -> None:
         """Passes a signal on to all that run."""
-        for process in self.processes:
-            if process.poll() is None:
-                with contextlib.suppress(ProcessLookupError):
-                    process.send_signal(signum)
 
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Lets go of what all of them had, when none runs."""
+
+    @final
     def wait(self) -> list[int]:
-        """The exit codes of all, the negative number of the signal of one that was killed.
-
-        When one has failed, or the chief is done, the others get `GRACE_SECONDS`.
-        """
+        """The exit codes of all. When one fails, or the chief is done, the others get `GRACE_SECONDS`."""
         until = None
-        while any(process.poll() is None for process in self.processes):
-            ended = any(process.poll() for process in self.processes) or self.processes[0].poll() == 0
-            if ended and until is None:
+        while None in (codes := self.codes()):
+            if until is None and (any(codes) or codes[0] == 0):
                 until = time.monotonic() + GRACE_SECONDS
             if until is not None and time.monotonic() > until:
-                # What was killed here says nothing of what went wrong.
-                codes = [process.poll() for process in self.processes]
                 self.kill()
-                return [1 if code is None else code for code in codes]
+                break  # what was killed here says nothing of what went wrong
             time.sleep(LOOK_SECONDS)
-        self._drain()
-        return [process.wait() for process in self.processes]
+        return [1 if code is None else code for code in codes]
 
+    @final
     def kill(self) -> None:
         """Ends those that still run, at once."""
         self.send(signal.SIGKILL)
-        for process in self.processes:
-            process.wait()
-        self._drain()
+        until = time.monotonic() + GRACE_SECONDS
+        while None in self.codes() and time.monotonic() < until:
+            time.sleep(LOOK_SECONDS)
 
-    def _drain(self) -> None:
-        for reader in self.readers:
+
+class LocalGroup(Group):
+    """Workers on this machine, each with its share of the GPUs."""
+
+    def __init__(self, command: Sequence[str], count: int, told: Told) -> None:
+        super().__init__(told)
+        addresses = tuple(f"localhost:{port}" for port in free_ports(count))
+        found = gpus()
+        self.processes, self.readers = [], []
+        for index in range(count):
+            tf_config = {cluster.TF_CONFIG: Cluster(addresses, index).tf_config}
+            process = begin(command, {**devices(index, count, found), **tf_config})
+            told(-1, f"worker {index} is process {process.pid}")
+            self.processes.append(process)
+            self.readers.append(follow(process, functools.partial(told, index)))
+
+    def codes(self) -> list[int | None]:
+        return [process.poll() for process in self.processes]
+
+    def send(self, signum: int) -> None:
+        for process in self.processes:
+            if process.poll() is None:
+                process.send_signal(signum)
+
+    def close(self) -> None:
+        for process, reader in zip(self.processes, self.readers, strict=True):
+            process.wait()
             reader.join(GRACE_SECONDS)
 
 
-def launch(command: Sequence[str], count: int, restarts: int, told: Told) -> int:
+def launch(start: Callable[[], Group], restarts: int) -> int:
     """Runs workers until they are done, and again where one of them was killed.
 
     SIGINT and SIGTERM are passed on to them: they save, and end.
 
     Args:
-        command: of each worker; it finds the others by its TF_CONFIG.
-        count: how many.
+        start: starts all of them.
         restarts: how often they are started again.
-        told: as in `Group`.
 
     Returns:
         The exit code of the chief; 128 and the number of the signal where it was killed.
@@ -167,17 +191,18 @@ def launch(command: Sequence[str], count: int, restarts: int, told: Told) -> int
 
     with _handling(pass_on):
         while True:
-            group = Group(command, count, told)
+            group = start()
             try:
                 codes = group.wait()
             finally:
                 group.kill()
+                group.close()
             killed = [index for index, code in enumerate(codes) if code < 0]
             if heard or not killed or restarts == 0:
                 return 128 - codes[0] if codes[0] < 0 else codes[0]
             restarts -= 1
             names = ", ".join(f"worker {index} (signal {-codes[index]})" for index in killed)
-            told(-1, f"killed: {names}; all are started again, {restarts} more times if need be")
+            group.told(-1, f"killed: {names}; all are started again, {restarts} more times if need be")
 
 
 @contextlib.contextmanager
