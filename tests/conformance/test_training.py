@@ -132,5 +132,5 @@ def test_two_replicas_train_as_one_does(subject):
             ["CPU:0", "CPU:1"], cross_device_ops=tf.distribute.ReductionToOneDevice()
         ),
     ]
-    (start, one), (_, two) = (subject.two_steps(strategy) for strategy in strategies)
+    (start, one), (_, two) = (subject.first_step(strategy) for strategy in strategies)
     subject.assert_trained_alike(start, one, two)

@@ -21,7 +21,9 @@ SECONDS = 1200.0
 
 @pytest.fixture(scope="module")
 def ended(subjects_together, tmp_path_factory):
-    """Each model, and all that a checkpoint holds after two steps: of the chief and of the other worker."""
+    """Each model, and all that a checkpoint holds, of the chief and of the other worker: after one step, and
+    after two.
+    """
     folder = tmp_path_factory.mktemp("workers")
     wanted = json.dumps([(each.name, each.preset, str(each.runs)) for each in subjects_together])
     addresses = tuple(f"localhost:{port}" for port in free_ports(2))
@@ -41,19 +43,22 @@ def ended(subjects_together, tmp_path_factory):
         for process in processes:
             process.kill()
     assert codes == [0, 0], "\n".join(log.read_text()[-3000:] for log in logs)
-    return [
-        (each, *(checkpoints.read(folder / f"{each.name}-{each.preset}-{n}.npz")[0] for n in range(2)))
-        for each in subjects_together
-    ]
+
+    def read(subject, step: int) -> list[dict]:
+        names = [f"{subject.name}-{subject.preset}-{step}-{worker}.npz" for worker in range(2)]
+        return [checkpoints.read(folder / name)[0] for name in names]
+
+    return [(each, read(each, 1), read(each, 2)) for each in subjects_together]
 
 
 def test_two_workers_keep_equal_weights(ended):
-    for subject, chief, other in ended:
-        assert chief.keys() == other.keys()
-        apart = [name for name in chief if chief[name].tobytes() != other[name].tobytes()]
-        assert apart == [], subject.name
+    for subject, *after in ended:
+        for chief, other in after:
+            assert chief.keys() == other.keys()
+            apart = [name for name in chief if chief[name].tobytes() != other[name].tobytes()]
+            assert apart == [], subject.name
 
 
 def test_their_gradient_is_that_of_one_process_with_the_whole_batch(ended):
-    for subject, together, _ in ended:
-        subject.assert_trained_alike(*subject.two_steps(training.make_strategy("one")), together)
+    for subject, (together, _), _ in ended:
+        subject.assert_trained_alike(*subject.first_step(training.make_strategy("one")), together)

@@ -3,7 +3,8 @@
     python worker.py SUBJECTS FOLDER
 
 SUBJECTS is a JSON list of (model, preset, folder of runs); TF_CONFIG says who the workers are. FOLDER will
-hold `<model>-<preset>-<worker>.npz`, all that a checkpoint has. The steps are those of `Subject.two_steps`.
+hold `<model>-<preset>-<step>-<worker>.npz`, all that a checkpoint has. The first step is that of
+`Subject.first_step`.
 """
 
 import json
@@ -28,7 +29,9 @@ for name, preset, runs in json.loads(sys.argv[1]):
         training.begin(plan, model)
         descent = {turn: keras.optimizers.SGD(0.1) for turn in model.turn_optimizers}
         model.compile(descent, seed=1, averages=plan.settings["averages"])
-    model.fit(workers.part(plan.batches(2)), epochs=1, steps_per_epoch=2, shuffle=False, verbose=0)
-    path = Path(sys.argv[2]) / f"{name}-{preset}-{workers.index}.npz"
-    checkpoints.write(path, checkpoints.values(model.state()), {})
+    for step in range(2):
+        batches = workers.part(plan.batches(1, step))
+        model.fit(batches, epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)
+        path = Path(sys.argv[2]) / f"{name}-{preset}-{step + 1}-{workers.index}.npz"
+        checkpoints.write(path, checkpoints.values(model.state()), {})
 workers.agreed(0)
