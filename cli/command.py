@@ -62,7 +62,7 @@ class Command(click.Command):
             raise click.UsageError(f"{ctx.info_name} needs {wanted}; {line} vae", ctx) from error
 
 
-def _stacked(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
+def stacked(*options: Callable[[Any], Any]) -> Callable[[Function], Function]:
     """Several options in one decorator, in the order in which help shows them."""
 
     def decorate(function: Function) -> Function:
@@ -104,7 +104,7 @@ runs_option = click.option(
 )
 
 #: `--model M`, and where its runs are looked for.
-model_options = _stacked(
+model_options = stacked(
     click.option(
         "--model",
         metavar="M",
@@ -135,7 +135,7 @@ data_dir_option = click.option(
 )
 
 #: The data and how to read it; `--split` comes beside, where a command lets it be chosen.
-data_options = _stacked(
+data_options = stacked(
     data_option,
     click.option("--limit", type=click.IntRange(min=1), help="At most this many examples."),
     click.option("--skip-bad", is_flag=True, help="Go on without files that cannot be read."),
@@ -149,7 +149,7 @@ split_option = click.option(
 )
 
 #: How a bound on a likelihood is drawn.
-bound_options = _stacked(
+bound_options = stacked(
     click.option(
         "--importance-samples",
         type=click.IntRange(min=1),
@@ -171,7 +171,7 @@ codes_option = click.option(
 )
 
 #: Where results go.
-out_options = _stacked(
+out_options = stacked(
     click.option(
         "--out",
         metavar="PATH",

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import click
@@ -17,6 +18,7 @@ from zoo.cli.command import (
     out_options,
     split_option,
 )
+from zoo.cli.shards import engine_options
 from zoo.errors import UsageError, ZooError
 
 if typing.TYPE_CHECKING:
@@ -81,6 +83,7 @@ class Several(Command):
     "was trained on the data]",
 )
 @codes_option
+@engine_options
 @click.option("--card", is_flag=True, help="Write the figures into the model card, too.")
 @out_options
 @json_option
@@ -97,6 +100,8 @@ def command(
     out: str | None,
     force: bool,
     as_json: bool,
+    engine: str,
+    actors: int | None,
     split: str | None,
     **source: Any,
 ) -> None:
@@ -120,6 +125,8 @@ def command(
     from zoo.cli.progress import follow
 
     path = output.check_out(out, force, (".png",))
+    if actors is not None and engine == "local":
+        raise UsageError("--actors goes with --engine ray.")
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     if names == []:
         raise UsageError("--metrics names nothing: use a list as in --metrics fid,kid.")
@@ -153,7 +160,8 @@ def command(
         "seed": seed or 0,
     }
     evaluate.check_alike(loaded, source["data"], split)
-    found = [evaluate.evaluate(each, source["data"], **options) for each in loaded]
+    with spread_over(engine, actors, loaded):
+        found = [evaluate.evaluate(each, source["data"], **options) for each in loaded]
     document = evaluate.document(loaded, found)
     if path is not None:
         draw_nearest(loaded[0], found[0], path, data_dir=source["data_dir"], skip_bad=source["skip_bad"])
@@ -165,6 +173,24 @@ def command(
             click.echo(path)
     if card:
         write_cards(loaded, found)
+
+
+@contextlib.contextmanager
+def spread_over(engine: str, actors: int | None, models: Sequence[LoadedModel]) -> Iterator[None]:
+    """Runs the signatures of models on a Ray cluster, within the block, where that was asked for."""
+    if engine == "local":
+        yield
+        return
+    from zoo import engines
+
+    with engines.cluster() as ray:
+        for each in models:
+            each.elsewhere = engines.spread(ray, actors)
+        try:
+            yield
+        finally:
+            for each in models:
+                each.elsewhere = None
 
 
 def check_card(model: LoadedModel, data: str | None, split: str | None, limit: int | None) -> None:

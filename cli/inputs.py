@@ -161,6 +161,18 @@ def parse_indices(text: str, option: str = "--index") -> np.ndarray:
     return np.concatenate([np.arange(low, high + 1) for low, high in _ranges(text, option)])
 
 
+def parse_part(text: str) -> tuple[int, int]:
+    """`3/16` as the third of sixteen.
+
+    Raises:
+        UsageError: it is something else.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not 1 <= int(match[1]) <= int(match[2]):
+        raise UsageError(f"--shard {text!r}: use the number of the part and how many there are, as in 3/16.")
+    return int(match[1]), int(match[2])
+
+
 def parse_span(text: str) -> tuple[float, float]:
     """`-3,3` as two different numbers.
 

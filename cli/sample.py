@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from zoo.cli.command import Command, codes_option, model_options, out_options
+from zoo.cli.shards import Wanted, make, shard_options
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     help="Of a model that ranks, as dalle: draw so many for each and keep the one that fits its prompt best.",
 )
 @codes_option
+@shard_options("tfrecord", "parquet", "png")
 @out_options
 def command(
     model: str,
@@ -50,6 +53,11 @@ def command(
     seeds: str | None,
     out: str | None,
     force: bool,
+    engine: str,
+    actors: int | None,
+    shard: str | None,
+    shard_format: str | None,
+    shard_size: int | None,
     **wanted: Any,
 ) -> None:
     """Draw examples.
@@ -62,6 +70,9 @@ def command(
     The ending of --out says what is written: .png a grid (of features a cloud of points for each pair), .gif
     a film, .npz arrays (image, seed, prompt), .csv lines, .txt texts, a folder one file each.
 
+    With --engine ray, --shard, --shard-format or --shard-size the folder --out gets shards and a manifest;
+    the same command goes on where it was stopped.
+
         gmzoo sample --model vae
         gmzoo sample --model dcgan -n 16 --seed 100 --out sixteen.png
         gmzoo sample --model dcgan --seeds 0-63,70 --out samples.npz
@@ -70,6 +81,8 @@ def command(
         gmzoo sample --model autoencoder --codes fitted
         gmzoo sample --model rnn --prompt "The " --temperature 0.8 -n 4 --out four.txt
         gmzoo sample --model dalle --prompt "a small red circle in the centre" --candidates 8
+        gmzoo sample --model dcgan -n 1000000 --engine ray --out million/
+        gmzoo sample --model dcgan -n 1000000 --shard 3/16 --out million/
     """
     from zoo.cli import inputs, output, samples
 
@@ -78,6 +91,30 @@ def command(
     if file is not None and texts and seeds is None:
         count = count or len(texts)
     chosen = inputs.parse_seeds(seeds, count, seed)
+    shards = Wanted(engine, actors, shard, shard_format, shard_size)
+    if shards.sharded:
+        folder = shards.folder(out)
+        if codes is not None:
+            raise UsageError("--codes supposes a prior in one process: leave it out, or the shards.")
+        loaded = inputs.load_model(model, runs_dir)
+        prompts = None if texts is None else samples.in_turn(texts, len(chosen))
+        # What is wrong with a condition is told now.
+        samples.drawn(loaded, chosen[:1], prompts=None if prompts is None else prompts[:1], **wanted)
+        from zoo.files import file_hash
+        from zoo.stages import WEIGHTS_FILE
+
+        settings = {
+            "model": loaded.name,
+            "weights": file_hash(loaded.path / WEIGHTS_FILE),
+            "seeds": f"{seeds or f'{chosen[0]}-{chosen[-1]}'}",
+            "prompts": texts,
+            **{name: value for name, value in wanted.items() if value is not None},
+        }
+        opening = functools.partial(samples.source, loaded.path.resolve(), chosen, prompts, wanted)
+        here = samples.rows_of(loaded, chosen, prompts, wanted)
+        make(shards, folder, "samples", len(chosen), settings, opening, here, "tfrecord")
+        click.echo(folder)
+        return
     path = output.check_out(out, force, samples.ALL_ENDINGS)
     loaded = inputs.load_model(model, runs_dir)
     if codes is None and "decode" in loaded.signatures and "sample" not in loaded.signatures:

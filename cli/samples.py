@@ -7,7 +7,7 @@ import itertools
 import logging
 import math
 import typing
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -87,8 +87,12 @@ def drawn(
     temperature: float | None,
     top_k: int | None,
     candidates: int | None = None,
+    first: int = 0,
 ) -> Iterator[np.ndarray]:
     """The examples of the seeds under the conditions that were given.
+
+    Args:
+        first: how many seeds come before these: what takes turns goes on from there.
 
     Raises:
         UsageError: the model lacks one.
@@ -97,9 +101,8 @@ def drawn(
     conditions: dict[str, Any] = {}
     if label is not None:
         names = model.card.get("dataset", {}).get("class_names", ())
-        conditions["label"] = np.resize(
-            parse_labels(label, names) if "label" in model.conditions else [0], count
-        )
+        labels = parse_labels(label, names) if "label" in model.conditions else np.array([0])
+        conditions["label"] = np.resize(np.roll(labels, -first), count)
     if prompts is not None:
         conditions["prompt"] = prompts
     if temperature is not None:
@@ -114,13 +117,60 @@ def drawn(
         size = model.signatures["sample_with"]["inputs"]["code"]["shape"][1]
         wanted = np.full((count, size), np.nan, np.float32)
         for index, values in parse_code(code, size).items():
-            wanted[:, index] = np.resize(values, count)
+            wanted[:, index] = np.resize(np.roll(values, -first), count)
         return model.iter_samples(seeds, code=wanted)
     model.require("decode")
     size = model.prior(seeds[:1]).shape[1]
     return _decoded(
-        model, seeds, {index: np.resize(values, count) for index, values in parse_code(code, size).items()}
+        model,
+        seeds,
+        {
+            index: np.resize(np.roll(values, -first), count)
+            for index, values in parse_code(code, size).items()
+        },
     )
+
+
+def source(
+    path: Path, seeds: np.ndarray, prompts: np.ndarray | None, wanted: Mapping[str, Any]
+) -> Callable[[int, int], Iterator[dict[str, np.ndarray]]]:
+    """Opens a model; what is returned is as `rows_of` gives it.
+
+    Args:
+        path: of the SavedModel.
+        seeds, prompts, wanted: as in `rows_of`.
+    """
+    from zoo import sampling
+
+    return rows_of(sampling.load(path), seeds, prompts, wanted)
+
+
+def rows_of(
+    model: LoadedModel, seeds: np.ndarray, prompts: np.ndarray | None, wanted: Mapping[str, Any]
+) -> Callable[[int, int], Iterator[dict[str, np.ndarray]]]:
+    """What gives the rows of shards: their numbers, seeds and examples.
+
+    Args:
+        model: that draws.
+        seeds: of all rows.
+        prompts: of all rows, where they have any.
+        wanted: conditions, as `drawn` takes them.
+    """
+
+    def rows(start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
+        texts = None if prompts is None else prompts[start:stop]
+        for piece in drawn(model, seeds[start:stop], prompts=texts, first=start, **wanted):
+            span = slice(start, start + len(piece))
+            given = {} if prompts is None else {"prompt": prompts[span]}
+            yield {
+                "row": np.arange(span.start, span.stop),
+                "seed": seeds[span],
+                **given,
+                model.modality: piece,
+            }
+            start += len(piece)
+
+    return rows
 
 
 def _decoded(model: LoadedModel, seeds: np.ndarray, values: dict[int, np.ndarray]) -> Iterator[np.ndarray]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
+import os
 import typing
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import click
@@ -19,9 +21,12 @@ from zoo.cli.command import (
     out_options,
     split_option,
 )
+from zoo.cli.shards import Wanted, make, shard_options
 from zoo.errors import UsageError
 
 if typing.TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
 
     from zoo.data import Data
@@ -55,6 +60,7 @@ Columns = dict[str, list[float]]
     metavar="NATS",
     help="Flag the examples below this log_prob (`gmzoo detect` fits one to a rate of false alarms).",
 )
+@shard_options("parquet", "tfrecord")
 @out_options
 @json_option
 def command(
@@ -66,6 +72,11 @@ def command(
     out: str | None,
     force: bool,
     as_json: bool,
+    engine: str,
+    actors: int | None,
+    shard: str | None,
+    shard_format: str | None,
+    shard_size: int | None,
     **source: Any,
 ) -> None:
     """Score data by its likelihood.
@@ -86,17 +97,22 @@ def command(
         gmzoo score --model vae --data folder:scans --importance-samples 500 --out scores.csv
         gmzoo score --model vae --data glyphs --limit 100 --json
         gmzoo score --model nade --data digits --threshold -30
+        gmzoo score --model nade --data folder:scans --engine ray --out scores/
+
+    With --engine ray, --shard, --shard-format or --shard-size the folder --out gets shards and a manifest;
+    the same command goes on where it was stopped.
     """
     from zoo.cli import inputs, output
 
+    shards = Wanted(engine, actors, shard, shard_format, shard_size)
+    if shards.sharded:
+        if threshold is not None:
+            raise UsageError("Shards hold no flags: leave out --threshold.")
+        score_in_shards(shards, model, runs_dir, importance_samples, seed, out, as_json, source)
+        return
     path = output.check_out(out, force, (".csv", ".png"))
     loaded = inputs.load_model(model, runs_dir, source)
-    loaded.require("log_prob")
-    exact = loaded.kind == "exact"
-    if exact and (importance_samples or seed) is not None:
-        raise UsageError(
-            f"The likelihood of {loaded.name} is exact: leave out --importance-samples and --seed."
-        )
+    exact = check_bound(loaded, importance_samples, seed)
     if path is not None and path.suffix.lower() == ".png" and loaded.takes != "image":
         raise UsageError("Only scores of images can be drawn: use --out NAME.csv.")
     data = inputs.load_data(loaded, "log_prob", **source)
@@ -167,6 +183,124 @@ def command(
     if flags is not None:
         click.echo(f"{'flagged':<{width}}  {sum(flags):,} below {threshold:g} nats")
     click.echo(path)
+
+
+def check_bound(model: LoadedModel, importance_samples: int | None, seed: int | None) -> bool:
+    """Whether the likelihood is exact.
+
+    Raises:
+        UsageError: it is, and draws for a bound were asked for; or there is none.
+    """
+    model.require("log_prob")
+    exact = model.kind == "exact"
+    if exact and (importance_samples or seed) is not None:
+        raise UsageError(
+            f"The likelihood of {model.name} is exact: leave out --importance-samples and --seed."
+        )
+    return exact
+
+
+def score_in_shards(
+    shards: Wanted,
+    model: str,
+    runs_dir: str | None,
+    importance_samples: int | None,
+    seed: int | None,
+    out: str | None,
+    as_json: bool,
+    options: Mapping[str, Any],
+) -> None:
+    """Writes the scores into shards, and tells their means when all are there."""
+    import numpy as np
+
+    from zoo.cli import inputs, output
+    from zoo.files import file_hash
+
+    folder = shards.folder(out)
+    loaded = inputs.load_model(model, runs_dir, options)
+    # They import TensorFlow, which is quiet now.
+    from zoo.sharding import read
+    from zoo.stages import WEIGHTS_FILE
+
+    exact = check_bound(loaded, importance_samples, seed)
+    data = inputs.load_data(loaded, "log_prob", **options)
+    draws = {} if exact else {"seed": seed or 0, "importance_samples": importance_samples or 50}
+    settings = {
+        "model": loaded.name,
+        "weights": file_hash(loaded.path / WEIGHTS_FILE),
+        "source": data.spec,
+        "fingerprint": data.info.fingerprint,
+        "split": data.split,
+        **draws,
+    }
+    chosen = {**options, "data": data.spec, "split": data.split}
+    opening = functools.partial(
+        source, loaded.path.resolve(), chosen, seed or 0, importance_samples or 50, os.getcwd()
+    )
+    here = rows_of(loaded, data, seed or 0, importance_samples or 50)
+    if not make(shards, folder, "scores", len(data), settings, opening, here, "parquet"):
+        click.echo(folder)
+        return
+    parts = [*read(folder)]
+    columns = {
+        name: np.concatenate([part[name] for part in parts]).tolist() for name in UNITS if name in parts[0]
+    }
+    means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
+    kind = "exact" if exact and not data.info.dequantised else "bound"
+    if as_json:
+        output.write_json(
+            {
+                "model": loaded.name,
+                "source": data.spec,
+                "split": data.split,
+                "kind": kind,
+                "n": len(data),
+                **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
+                "shards": str(folder),
+            }
+        )
+        return
+    for name, each in means.items():
+        click.echo(f"{name:<12}  {each['mean']:.4f} {each['unit']} ({kind})")
+    click.echo(f"{'examples':<12}  {len(data):,} of {data.spec}, split {data.split}")
+    click.echo(folder)
+
+
+def source(
+    path: Path, options: Mapping[str, Any], seed: int, importance_samples: int, folder: str
+) -> Callable[[int, int], Iterator[dict[str, np.ndarray]]]:
+    """Opens a model and data; what is returned is as `rows_of` gives it.
+
+    Args:
+        path: of the SavedModel.
+        options: of the data.
+        seed, importance_samples: of a bound.
+        folder: where the command was given: paths of data may be relative to it.
+    """
+    from zoo import sampling
+    from zoo.cli import inputs
+
+    os.chdir(folder)
+    model = sampling.load(path)
+    return rows_of(model, inputs.load_data(model, "log_prob", **options), seed, importance_samples)
+
+
+def rows_of(
+    model: LoadedModel, data: Data, seed: int, importance_samples: int
+) -> Callable[[int, int], Iterator[dict[str, np.ndarray]]]:
+    """What gives the rows of shards: the scores of examples, with their numbers and files."""
+    import numpy as np
+
+    from zoo.cli import inputs
+
+    def rows(start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
+        index = np.arange(start, stop)
+        found = scored(model, inputs.only(data, index), seed + start, importance_samples)
+        files: Any = data.info.files[start:stop] or [""] * len(index)
+        values = {name: np.array(each, np.float32) for name, each in found.items()}
+        yield {"index": index, "file": np.array(files, object), **values}
+
+    return rows
 
 
 def scored(model: LoadedModel, data: Data, seed: int, importance_samples: int) -> Columns:

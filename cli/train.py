@@ -41,7 +41,8 @@ if typing.TYPE_CHECKING:
     type=click.Choice(["auto", "one", "mirrored", "multi-worker"]),
     default="auto",
     show_default=True,
-    help="On which devices: auto takes all GPUs.",
+    help="On which devices: auto takes all GPUs, multi-worker those of all processes that TF_CONFIG or Slurm "
+    "describes (see gmzoo launch).",
 )
 @click.option(
     "--precision",
@@ -70,13 +71,11 @@ def command(
         gmzoo train dcgan --data folder:my-images --image-size 32 --epochs 20
         gmzoo train nade --dry-run
     """
+    from zoo import cluster
     from zoo.cli.inputs import parse_settings, shown
 
-    if options["strategy"] == "multi-worker":
-        raise UsageError(
-            "--strategy multi-worker needs several processes that TF_CONFIG or Slurm describes, and is not "
-            "there yet: use mirrored, which takes all devices of this machine."
-        )
+    if options["strategy"] == "multi-worker" and not dry_run:
+        cluster.find()
     run = trained(name, data, runs_dir, settings=parse_settings(settings), dry_run=dry_run, **options)
     if run is not None:
         _write_result(run, shown(run.path))

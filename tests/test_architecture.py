@@ -21,16 +21,17 @@ ROOT = Path(__file__).parents[1]
 LAW = [
     {"cli"},
     {"zoo"},  # zoo/__init__.py, the library's face
-    {"training", "diagnostics", "callbacks"},
+    {"training", "diagnostics", "callbacks", "engines"},
+    {"sharding"},
     {"reports"},
     {"evaluation"},
     {"sampling"},
     {"exporting"},
-    {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine"},
+    {"registry", "data", "runs", "checkpoints", "schedules", "timetable", "machine", "launching", "workers"},
     {"models"},
     {"base", "stages"},
     {"annealing", "layers", "distributions", "losses", "noise"},
-    {"errors", "files", "latents", "memory", "plain", "quiet"},
+    {"cluster", "errors", "files", "latents", "memory", "plain", "quiet"},
     {"saved_models"},
 ]
 LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}
@@ -39,6 +40,8 @@ LEVEL = {unit: level for level, units in enumerate(LAW) for unit in units}
 HEAVY = {
     "keras",
     "matplotlib",
+    "pyarrow",
+    "ray",
     "scipy",
     "sklearn",
     "tensorflow",

@@ -87,7 +87,7 @@ def test_metadata(wheel):
     metadata = email.message_from_string(wheel.read(f"{folder}/METADATA").decode())
     assert metadata["Name"] == "gmzoo"
     assert "3.11" in metadata["Requires-Python"]
-    assert set(metadata.get_all("Provides-Extra")) == {"gpu", "demo", "docs", "dev"}
+    assert set(metadata.get_all("Provides-Extra")) == {"gpu", "demo", "docs", "dev", "ray"}
     for line in metadata.get_all("Requires-Dist"):
         assert "<" in line or "setuptools" in line, f"no upper bound: {line}"
     assert "gmzoo = zoo.cli.main:main" in wheel.read(f"{folder}/entry_points.txt").decode()

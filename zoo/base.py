@@ -366,7 +366,8 @@ class GenerativeModel(keras.Model, abc.ABC):
         examples = tf.reduce_sum(batch["weight"])
         found = [*turn.update(batch), examples]
         if context.num_replicas_in_sync > 1:
-            found = context.all_reduce(tf.distribute.ReduceOp.SUM, found)
+            # One by one: several processes would pack them into one tensor, which has one dtype.
+            found = [context.all_reduce(tf.distribute.ReduceOp.SUM, each) for each in found]
         *increments, examples = found
         for variable, increment in zip(turn.variables, increments, strict=True):
             variable.assign_add(increment)

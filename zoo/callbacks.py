@@ -35,8 +35,13 @@ from zoo.reports.texts import pages
 from zoo.runs import Run
 from zoo.sampling import NEUTRAL
 from zoo.timetable import Place, Timetable
+from zoo.workers import Workers
 
 CHECKPOINT_SECONDS = 60.0
+#: How often several workers ask one another whether to stop, and the most steps between.
+ASK_SECONDS, MOST_UNASKED = 1.0, 1000
+#: Those that stop a run when it is saved; where both are heard, the first of them counts.
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
 GRID_SEEDS = 64
 PAGE_SEEDS = 8
 #: Images that are translated after each epoch, and the most translations of each.
@@ -164,6 +169,16 @@ class Log:
         self.board.close()
 
 
+class Unwritten:
+    """The log of a worker that writes nothing."""
+
+    def write(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
 def _cut_events(path: Path, last_step: int) -> None:
     """Leaves the events of a TensorBoard file up to a step."""
     with (
@@ -208,7 +223,12 @@ class Recorder(keras.callbacks.Callback):
     """Counts steps, stops on a loss that is not finite, and writes means to the log."""
 
     def __init__(
-        self, state: State, log: Log, progress: Progress, timetable: Timetable, tells_epochs: bool
+        self,
+        state: State,
+        log: Log | Unwritten,
+        progress: Progress,
+        timetable: Timetable,
+        tells_epochs: bool,
     ) -> None:
         """
         Args:
@@ -452,20 +472,30 @@ class Checkpointer(keras.callbacks.Callback):
     on from there would never make them.
     """
 
-    def __init__(self, state: State, run: Run, recorder: Recorder, steps: int) -> None:
+    def __init__(
+        self, state: State, run: Run | None, recorder: Recorder, steps: int, workers: Workers
+    ) -> None:
         """
         Args:
+            run: to save in; None in a worker that writes nothing.
             steps: of the whole run.
+            workers: all that train; they stop together.
         """
         super().__init__()
         self.state, self.run, self.recorder, self.steps = state, run, recorder, steps
-        self.saved = time.monotonic()
+        self.workers = workers
+        self.saved = self.asked = time.monotonic()
+        self.asked_at, self.ask_at = state.step, state.step + 1
+        #: The signal that this process has heard, and the one that all workers obey.
+        self.own: int | None = None
         self.signum: int | None = None
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         step = self.state.step
         if self.recorder.place().left == 1 or step == self.steps:
             return
+        if self.workers.count == 1 or step >= self.ask_at:
+            self.agree()
         if self.signum is not None or time.monotonic() - self.saved > CHECKPOINT_SECONDS:
             self.save()
         self.stop_if_asked()
@@ -473,7 +503,27 @@ class Checkpointer(keras.callbacks.Callback):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.recorder.start_clocks()  # validation and pictures are not training
         self.save()
+        self.agree()
         self.stop_if_asked()
+
+    def agree(self) -> None:
+        """Lets all workers know what one has heard, and whether the chief has ended the run.
+
+        A question costs milliseconds, so they ask about every `ASK_SECONDS`: the chief says at which step.
+        """
+        if self.workers.count == 1:
+            self.signum = self.own
+            return
+        now, state = time.monotonic(), self.state
+        pace = (now - self.asked) / max(1, state.step - self.asked_at)
+        pause = max(1, min(MOST_UNASKED, int(ASK_SECONDS / pace)))
+        chief = self.workers.chief
+        pause, ended, *heard = self.workers.agreed(
+            pause if chief else 0, int(state.ended and chief), *(self.own == each for each in SIGNALS)
+        )
+        self.signum = next((each for each, count in zip(SIGNALS, heard, strict=True) if count), None)
+        state.ended = bool(ended)
+        self.asked, self.asked_at, self.ask_at = now, state.step, state.step + pause
 
     def stop_if_asked(self) -> None:
         """Raises Stopped where a signal was heard; what it was heard in is saved."""
@@ -482,6 +532,8 @@ class Checkpointer(keras.callbacks.Callback):
 
     def save(self) -> None:
         """Writes a checkpoint, unless a weight is not finite: then the last good one stays."""
+        if self.run is None:
+            return
         arrays = checkpoints.values(self.model.state())
         if any(a.dtype.kind == "f" and not np.isfinite(a).all() for a in arrays.values()):
             raise not_finite(f"a weight at step {self.state.step}")
@@ -495,9 +547,9 @@ class Checkpointer(keras.callbacks.Callback):
 
     def heard(self, signum: int, frame: types.FrameType | None) -> None:
         """Remembers a signal until the step or epoch is done; a second one ends at once."""
-        if self.signum is not None:
+        if self.own is not None:
             raise KeyboardInterrupt
-        self.signum = signum
+        self.own = signum
 
 
 @contextlib.contextmanager
@@ -505,7 +557,7 @@ def signals(heard: Callable[[int, types.FrameType | None], None]) -> Iterator[No
     """Gives SIGINT and SIGTERM to a handler, within the block; in other threads than the main one to none."""
     handlers: dict[int, Any] = {}
     if threading.current_thread() is threading.main_thread():
-        for signum in (signal.SIGINT, signal.SIGTERM):
+        for signum in SIGNALS:
             handlers[signum] = signal.signal(signum, heard)
     try:
         yield

@@ -16,7 +16,7 @@ from __future__ import annotations
 import functools
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,7 @@ NEUTRAL = {"temperature": 1.0, "top_k": 0, "prompt": ""}
 SMALLEST_SIDE = 8
 
 Seeds = Sequence[int] | np.ndarray
+Elsewhere = Callable[[Path, str, Sequence[Mapping[str, np.ndarray]]], Iterator[dict[str, np.ndarray]]]
 
 
 def at_a_time(height: int, width: int) -> int:
@@ -97,6 +98,8 @@ class LoadedModel:
             name: {"inputs": table(self._inputs[name]), "outputs": table(function.structured_outputs)}
             for name, function in self._functions.items()
         }
+        #: Runs chunks of a signature in other processes: path, name and inputs -> outputs of each, in order.
+        self.elsewhere: Elsewhere | None = None
 
     # -- generation ----------------------------------------------------------------------------------------
 
@@ -592,14 +595,34 @@ class LoadedModel:
         if any(None in self._inputs[signature][name].shape[1:] for name in checked):
             size = min(at_a_time(*value.shape[1:3]) for value in checked.values() if value.ndim > 3)
 
+        def chunk(start: int) -> dict[str, np.ndarray]:
+            index = np.minimum(np.arange(start, start + size), rows - 1)
+            return {name: value[index] for name, value in checked.items()}
+
         def work() -> Iterator[dict[str, np.ndarray]]:
-            for start in range(0, rows, size):
-                count = min(size, rows - start)
-                index = np.minimum(np.arange(start, start + size), rows - 1)
-                outputs = function(**{name: tf.constant(value[index]) for name, value in checked.items()})
-                yield {name: value.numpy()[:count] for name, value in outputs.items()}
+            starts = range(0, rows, size)
+            # What was supposed of the model is in this process alone.
+            if self.elsewhere and len(starts) > 1 and signature in self._loaded.signatures:
+                found = self.elsewhere(self.path, signature, [*map(chunk, starts)])
+            else:
+                found = map(run, map(chunk, starts))
+            for start, outputs in zip(starts, found, strict=True):
+                yield {name: value[: rows - start] for name, value in outputs.items()}
+
+        def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            outputs = function(**{name: tf.constant(value) for name, value in inputs.items()})
+            return {name: value.numpy() for name, value in outputs.items()}
 
         return work()
+
+    def function(self, signature: str) -> Any:
+        """What runs a signature on one chunk of tensors."""
+        return self._functions[signature]
+
+    @property
+    def rows_at_once(self) -> int:
+        """How many rows are worth being asked for together: a chunk, or many that run in other processes."""
+        return CHUNK if self.elsewhere is None else 1024 * CHUNK
 
     def require(self, signature: str) -> None:
         """Raises UsageError, saying which models can, where this one cannot."""

@@ -54,6 +54,7 @@ from zoo.callbacks import (
     State,
     Stopped,
     TranslationPainter,
+    Unwritten,
     Validator,
     best_weights,
     draw_results,
@@ -75,10 +76,11 @@ from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
 from zoo.stages import SavedTokens
 from zoo.timetable import Timetable
+from zoo.workers import Workers, join
 
 log = logging.getLogger("gmzoo")
 
-Strategy = Literal["auto", "one", "mirrored"]
+Strategy = Literal["auto", "one", "mirrored", "multi-worker"]
 Precision = Literal["float32", "mixed_bfloat16", "mixed_float16"]
 
 VALIDATION_BATCH = 500
@@ -563,32 +565,64 @@ def train(
         name: of the model.
         run_dir: where the run lives; `<runs>/<model>-<NNN>` by default.
         new: start afresh instead of resuming.
-        strategy: `auto` takes all GPUs, `one` one device, `mirrored` all devices.
+        strategy: `auto` takes all GPUs, `one` one device, `mirrored` all devices, `multi-worker` those of all
+            processes that TF_CONFIG or Slurm describes; the same is called in each of them.
         dry_run: say what would be done, and do nothing.
         progress: is told what happens.
         runs: where runs live; GMZOO_RUNS or ./runs by default.
         **options: those of `plan`.
 
     Returns:
-        The run; None for a dry run.
+        The run; None for a dry run, and in the workers that only take part in it.
 
     Raises:
         UsageError: something unknown or impossible was asked for.
-        ZooError: training failed; what was reached is kept.
+        ZooError: training failed, or another worker is gone; what was reached is kept.
         Stopped: a signal asked to stop; everything is saved.
     """
     progress = progress or Quiet()
-    devices = make_strategy(strategy)
-    wanted = first_stage_options(name, **options)
-    if wanted and not (first_stage := find_first_stage(name, runs_dir(runs), **options)):
-        first = wanted["name"]
-        log.info("%s stands on a %s: training it first (--set %s=M takes a trained one)", name, first, first)
-        run = train(**wanted, strategy=strategy, dry_run=dry_run, progress=progress, runs=runs)
-        if run is None:
-            return None
-        first_stage = run.saved_model
-    resolved = plan(name, runs=runs, first_stage=first_stage if wanted else None, **options)
-    replicas = devices.num_replicas_in_sync
+    # A dry run needs no others, and would wait for them.
+    workers = gathered("one" if dry_run and strategy == "multi-worker" else strategy)
+    with workers.in_time():
+        return _train_together(workers, name, run_dir, new, strategy, dry_run, progress, runs, options)
+
+
+def gathered(strategy: Strategy) -> Workers:
+    """The processes and devices of an option.
+
+    Raises:
+        UsageError: there is no such strategy, or nothing describes the processes.
+    """
+    return join() if strategy == "multi-worker" else Workers(make_strategy(strategy))
+
+
+def _train_together(
+    workers: Workers,
+    name: str,
+    run_dir: str | Path | None,
+    new: bool,
+    strategy: Strategy,
+    dry_run: bool,
+    progress: Progress,
+    runs: str | Path | None,
+    options: Mapping[str, Any],
+) -> Run | None:
+    first_stage = None
+    if issubclass(registry.model_class(name), TwoStage):
+        there = find_first_stage(name, runs_dir(runs), **options) if workers.chief else None
+        first_stage = workers.from_chief(there and str(there))
+        wanted = first_stage_options(name, **options)
+        if first_stage is None and wanted:
+            first = wanted["name"]
+            log.info(
+                "%s stands on a %s: training it first (--set %s=M takes a trained one)", name, first, first
+            )
+            run = train(**wanted, strategy=strategy, dry_run=dry_run, progress=progress, runs=runs)
+            first_stage = workers.from_chief(run and str(run.saved_model))
+            if first_stage is None:
+                return None
+    resolved = plan(name, runs=runs, first_stage=first_stage and Path(first_stage), **options)
+    replicas = workers.strategy.num_replicas_in_sync
     for stretch in resolved.timetable.stretches:
         if stretch.batch_size % replicas:
             raise UsageError(f"--batch-size {stretch.batch_size} does not divide among {replicas} devices.")
@@ -598,6 +632,10 @@ def train(
                 f"{name} needs {fewest} examples or more on each device, and a batch of {stretch.batch_size} "
                 f"gives it {rows}: use --batch-size {fewest * replicas}, and data with as many."
             )
+    if not workers.chief:
+        with policy(resolved.settings["precision"]):
+            _follow(resolved, workers)
+        return None
     run = _choose_run(resolved, Path(run_dir) if run_dir else None, runs_dir(runs), new)
     begins_with = None
     if resolved.settings["init_from"] and not checkpoints.steps(run.checkpoints):
@@ -611,16 +649,29 @@ def train(
     keras.utils.clear_session(free_memory=False)
     with run.held(), policy(resolved.settings["precision"]):
         try:
-            return _train(resolved, run, devices, progress, begins_with)
+            return _train(resolved, run, workers, progress, begins_with)
         except tf.errors.ResourceExhaustedError as error:
             if os.strerror(errno.ENOSPC) in str(error):  # of the disk, by TensorFlow's own writers
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)) from error
-            raise _out_of_memory(resolved, devices) from error
+            raise _out_of_memory(resolved, workers) from error
 
 
-def _train(
-    plan: Plan, run: Run, strategy: tf.distribute.Strategy, progress: Progress, begins_with: Path | None
-) -> Run:
+def _follow(plan: Plan, workers: Workers) -> None:
+    """What a worker does that is no chief: it takes the chief's steps, and waits until all is written."""
+    told = workers.from_chief(None)
+    if told is None:  # the run is finished
+        return
+    state = State(**told)
+    keras.utils.clear_session(free_memory=False)
+    with workers.strategy.scope():
+        model = build(plan)
+    model.enter(max(0, state.step - 1))
+    workers.share(model.state())
+    _fit(plan, None, model, state, Quiet(), workers)
+    workers.agreed(0)
+
+
+def _train(plan: Plan, run: Run, workers: Workers, progress: Progress, begins_with: Path | None) -> Run:
     found = checkpoints.newest(run.checkpoints, plan.model) if run.checkpoints.exists() else None
     state = State()
     if found:
@@ -632,12 +683,14 @@ def _train(
             "Ask for at least as many, or start another run with --new."
         )
     done = state.step == plan.steps or state.ended
-    if done and run.saved_model and run.record["status"] == "finished":
+    finished = done and run.saved_model and run.record["status"] == "finished"
+    workers.from_chief(None if finished else dataclasses.asdict(state))
+    if finished:
         progress.message(f"{run.path} is finished: {_result_line(run)}")
         if not (run.path / PAGE).exists():
             write_page(run)
         return run
-    with strategy.scope():
+    with workers.strategy.scope():
         model = build(plan)
         if found:
             checkpoints.assign(model.state(), found[0])
@@ -645,6 +698,7 @@ def _train(
             progress.message(f"resuming {run.path} at step {state.step} of {plan.steps}")
         else:
             begin(plan, model, begins_with)
+    workers.share(model.state())
     if told := plan.train.coarsened(model.levels):
         log.info(told)
     exists = (run.path / "run.json").exists()
@@ -665,7 +719,7 @@ def _train(
     if plan.first_stage is not None and not (kept := _kept_first_stage(run, plan.model)).exists():
         publish(plan.first_stage.path, kept.parent)
     try:
-        _fit(plan, run, model, state, progress)
+        _fit(plan, run, model, state, progress, workers)
         metrics = _finish(plan, run, model, state)
     except (Stopped, ZooError):
         with contextlib.suppress(OSError):  # a full disk, which was told already
@@ -673,6 +727,7 @@ def _train(
         raise
     run.update(status="finished", result=metrics, **_spent(state), finished=_now())
     write_page(run)
+    workers.agreed(0)  # they wait
     progress.finish({key: value["value"] for key, value in metrics.items()})
     return run
 
@@ -709,9 +764,17 @@ def build(plan: Plan) -> GenerativeModel:
         {turn: keras.optimizers.LossScaleOptimizer(made[turn]) if half else made[turn] for turn in made},
         seed=plan.seed,
         averages=plan.settings["averages"],
-        jit_compile=plan.settings["jit"],
+        jit_compile=plan.settings["jit"] and not _several(plan),
     )
     return model
+
+
+def _several(plan: Plan) -> bool:
+    """Whether there are several devices, which one program of XLA cannot train on."""
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if plan.settings["jit"] and replicas > 1:
+        log.info("without XLA (--jit): it cannot compile a step of %d devices", replicas)
+    return replicas > 1
 
 
 def begin(plan: Plan, model: GenerativeModel, begins_with: Path | None = None) -> None:
@@ -729,27 +792,20 @@ def _statistics_batches(plan: Plan) -> Iterable[Batch]:
     return plan.batches(STATISTICS_BATCHES)
 
 
-def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: Progress) -> None:
-    events = Log(run, state.step)
-    batches = _statistics_batches(plan)
+def _fit(
+    plan: Plan, run: Run | None, model: GenerativeModel, state: State, progress: Progress, workers: Workers
+) -> None:
+    """Takes the steps that are left.
+
+    Args:
+        run: what is written goes there; None in a worker that writes nothing.
+    """
+    events = Log(run, state.step) if run else Unwritten()
     recorder = Recorder(state, events, progress, plan.timetable, tells_epochs=plan.validation is None)
     callbacks: list[keras.callbacks.Callback] = [recorder]
-    if plan.validation is not None:
-        patience = plan.settings["patience"]
-        size = min(VALIDATION_BATCH, len(plan.validation))
-        callbacks.append(Validator(state, events, progress, run, plan.validation, batches, size, patience))
-    painter = None
-    if sampled(model):
-        prompts = (plan.validation or plan.train).fields.get("caption", ())[:GRID_SEEDS]
-        last = plan.timetable.stretches[-1]
-        count = samples_to_watch(model, last.steps_per_epoch * last.batch_size)
-        painter = Painter(state, events, run, batches, prompts, count)
-        callbacks.append(painter)
-    if isinstance(model, Translates):
-        callbacks.append(TranslationPainter(state, events, run, batches, plan.train))
-    watching = watches(model, plan.train, plan.validation, painter, batches, plan.seed, run.path.parent)
-    callbacks.append(Diagnostics(state, events, progress, watching))
-    checkpointer = Checkpointer(state, run, recorder, plan.steps)
+    if run and isinstance(events, Log):
+        callbacks += _onlookers(plan, run, model, state, progress, events)
+    checkpointer = Checkpointer(state, run, recorder, plan.steps, workers)
     callbacks.append(checkpointer)
     title = f"{plan.model} ({plan.preset}) on {plan.train.spec}"
     progress.start(plan.steps, state.step, plan.batch_size, title)
@@ -762,7 +818,7 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
                 count = min(place.left, plan.steps - state.step)
                 recorder.start_clocks()
                 model.fit(
-                    plan.batches(count, state.step),
+                    workers.part(plan.batches(count, state.step)),
                     initial_epoch=place.epoch,
                     epochs=place.epoch + 1,
                     steps_per_epoch=count,
@@ -770,9 +826,32 @@ def _fit(plan: Plan, run: Run, model: GenerativeModel, state: State, progress: P
                     verbose=0,
                     callbacks=callbacks,
                 )
+        checkpointer.agree()
         checkpointer.stop_if_asked()
     finally:
         events.close()
+
+
+def _onlookers(
+    plan: Plan, run: Run, model: GenerativeModel, state: State, progress: Progress, events: Log
+) -> Iterator[keras.callbacks.Callback]:
+    """Those who look at a model after each epoch: they validate, draw and warn."""
+    batches = _statistics_batches(plan)
+    if plan.validation is not None:
+        patience = plan.settings["patience"]
+        size = min(VALIDATION_BATCH, len(plan.validation))
+        yield Validator(state, events, progress, run, plan.validation, batches, size, patience)
+    painter = None
+    if sampled(model):
+        prompts = (plan.validation or plan.train).fields.get("caption", ())[:GRID_SEEDS]
+        last = plan.timetable.stretches[-1]
+        count = samples_to_watch(model, last.steps_per_epoch * last.batch_size)
+        painter = Painter(state, events, run, batches, prompts, count)
+        yield painter
+    if isinstance(model, Translates):
+        yield TranslationPainter(state, events, run, batches, plan.train)
+    watching = watches(model, plan.train, plan.validation, painter, batches, plan.seed, run.path.parent)
+    yield Diagnostics(state, events, progress, watching)
 
 
 def _finish(plan: Plan, run: Run, model: GenerativeModel, state: State) -> dict[str, Any]:
@@ -1048,7 +1127,7 @@ def make_strategy(strategy: Strategy) -> tf.distribute.Strategy:
     if strategy == "one" or (strategy == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
     if strategy not in ("auto", "mirrored"):
-        raise UsageError(f"no strategy {strategy!r}: choose auto, one or mirrored.")
+        raise UsageError(f"no strategy {strategy!r}: choose auto, one, mirrored or multi-worker.")
     if gpus:
         return tf.distribute.MirroredStrategy([device.name for device in gpus])
     # The default collectives of several CPU devices mix up with those of synchronised BatchNorm.
@@ -1068,9 +1147,11 @@ def policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def _out_of_memory(plan: Plan, strategy: tf.distribute.Strategy) -> ZooError:
+def _out_of_memory(plan: Plan, workers: Workers) -> ZooError:
     """Halves the batch until one step fits, and says so."""
-    size = plan.batch_size // 2
+    if workers.count > 1:  # the others would have to try as well
+        return ZooError(f"Out of memory with --batch-size {plan.batch_size}: use a smaller one.")
+    size, strategy = plan.batch_size // 2, workers.strategy
     while size >= strategy.num_replicas_in_sync:
         phases = registry.model_class(plan.model).phases(plan.config)
         examples = plan.settings["dataset"]["examples"]

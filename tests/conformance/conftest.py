@@ -23,6 +23,9 @@ TINY = "tiny"
 ALWAYS = {("rnn", "tiny_text"), ("dcgan", "tiny_wgan")}
 #: One that samples given a label, which other processes are asked for always.
 LABELLED = ("vae", "tiny_conditional")
+#: What strains training by several at once: two turns and BatchNorm, three turns, networks that grow, a pool
+#: of images, counts.
+STRAINING = ("dcgan", "aae", "progan", "cyclegan", "markov")
 ROWS = 4
 # A repeat, and one above 32 bits.
 SEEDS = np.array([0, 7, 7, 12_345_678_901])
@@ -90,6 +93,35 @@ class Subject:
     def batches(self, steps: int):
         """The first batches of the run, a dataset."""
         return self.plan.batches(steps)
+
+    def first_step(self, strategy) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
+        """All that a checkpoint holds before and after the first step, under a strategy.
+
+        Plain descent: a step is the gradient, and no optimizer blows up the last bit of a small one. A second
+        step would: where a loss has kinks, as cyclegan's, rounding puts a value on the other side of one.
+        """
+        import keras
+
+        from zoo import checkpoints
+
+        with strategy.scope():
+            model = self.fresh_model()
+            descent = {turn: keras.optimizers.SGD(0.1) for turn in model.turn_optimizers}
+            model.compile(descent, seed=1, averages=self.plan.settings["averages"])
+        start = checkpoints.values(model.state())
+        model.fit(self.batches(1), epochs=1, steps_per_epoch=1, shuffle=False, verbose=0)
+        return start, checkpoints.values(model.state())
+
+    def assert_trained_alike(self, start, one, several) -> None:
+        """That several replicas came where one did, from `start`."""
+        assert one.keys() == several.keys()
+        for name, end in one.items():
+            told = f"{self.name} {name}"
+            if end.dtype.kind != "f":
+                np.testing.assert_array_equal(several[name], end, told)
+                continue
+            moved, apart = np.linalg.norm(end - start[name]), np.linalg.norm(several[name] - end)
+            assert apart <= 1e-3 * moved + 1e-6 * np.linalg.norm(end) + 1e-7, (told, moved, apart)
 
     @functools.cached_property
     def requests(self) -> dict[str, dict[str, np.ndarray]]:
@@ -203,3 +235,13 @@ def subjects(request: pytest.FixtureRequest, subject_of: Callable[[str, str], Su
     if request.param == "others":
         chosen = [each for each in tiny_presets() if each not in chosen]
     return [subject_of(*each) for each in chosen]
+
+
+@pytest.fixture(scope="session", params=["straining", pytest.param("others", marks=pytest.mark.slow)])
+def subjects_together(
+    request: pytest.FixtureRequest, subject_of: Callable[[str, str], Subject]
+) -> list[Subject]:
+    """Models for workers that train them together: those that strain most, or the others."""
+    straining = [(name, TINY) for name in STRAINING]
+    others = [each for each in tiny_presets() if always(*each) and each not in straining]
+    return [subject_of(*each) for each in (straining if request.param == "straining" else others)]

@@ -20,7 +20,6 @@ from zoo.evaluation.posteriors import code_use
 from zoo.evaluation.receipts import of_event
 from zoo.evaluation.subject import Subject
 from zoo.evaluation.summaries import KEPT
-from zoo.sampling import CHUNK
 
 #: Draws of codes that one bound takes, over all examples: with more draws an example, fewer examples.
 DRAWS = 250_000
@@ -46,7 +45,7 @@ def _mean_score(subject: Subject, name: str, data: Data, draws: int, kind: str, 
 
     def pieces() -> Iterator[np.ndarray]:
         start = subject.options.seed
-        for batch in in_order(data, CHUNK):
+        for batch in in_order(data, model.rows_at_once):
             x = batch[model.takes]
             prompts = batch["caption"] if model.given_text else None
             found = model.log_prob(x, range(start, start + len(x)), draws, prompts)
@@ -76,7 +75,7 @@ def terms(subject: Subject) -> Metrics:
 
     def pieces() -> Iterator[np.ndarray]:
         start = subject.options.seed
-        for batch in in_order(data, CHUNK):
+        for batch in in_order(data, model.rows_at_once):
             x = batch[model.takes]
             found = model.elbo_terms(x, range(start, start + len(x)))
             start += len(x)
@@ -97,7 +96,8 @@ def characters(subject: Subject) -> Metrics:
     model, options = subject.model, subject.options
 
     def conditionals(tokens: np.ndarray) -> np.ndarray:
-        pieces = (model.log_conditionals(tokens[i : i + CHUNK]) for i in range(0, len(tokens), CHUNK))
+        rows = model.rows_at_once
+        pieces = (model.log_conditionals(tokens[i : i + rows]) for i in range(0, len(tokens), rows))
         return np.concatenate([*options.follow(pieces, len(tokens), "scoring characters")])
 
     tokens = np.asarray(subject.data.fields["tokens"])
@@ -115,7 +115,7 @@ def codes(subject: Subject) -> Metrics:
     size = model.signatures["encode"]["outputs"]["code"]["shape"][1]
 
     def pieces() -> Iterator[np.ndarray]:
-        for batch in in_order(data, CHUNK):
+        for batch in in_order(data, model.rows_at_once):
             found = model.run("encode", **{model.takes: batch[model.takes]})
             yield np.stack([found["code"], found["code_scale"]], 1)  # [.., 2, d]
 
