@@ -187,6 +187,12 @@ def resolve(model: str, runs: str | os.PathLike[str] | None = None) -> Resolved:
     )
 
 
+def shipped() -> list[str]:
+    """All models that came with the installation, as `resolve` takes them."""
+    bases = sorted(path.parent.parent.name for path in SHIPPED.glob("*/*/saved_model.pb"))
+    return [f"shipped:{base.replace('-', ':', 1)}" for base in dict.fromkeys(bases)]
+
+
 def _resolve_path(path: Path) -> Resolved:
     if not path.exists():
         raise UsageError(f"No such file or folder: {path}.")
