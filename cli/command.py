@@ -49,7 +49,8 @@ class Command(click.Command):
                 message = f"{ctx.info_name} takes the name alone; {line} {name[0] if name else 'NAME'}"
             raise click.UsageError(message, ctx) from error
         helped = any(word in ctx.help_option_names for word in args)
-        if "--model" in options and "model" not in given and not helped and not ctx.resilient_parsing:
+        asked = any("--model" in each.opts and (words or not each.multiple) for each in self.params)
+        if asked and "model" not in given and not helped and not ctx.resilient_parsing:
             more = "" if words else " (`gmzoo list` and `gmzoo runs` show what there is)"
             name = words[:1] or ["vae"]
             raise click.UsageError(f"{ctx.info_name} needs a model; {line} --model {name[0]}{more}", ctx)
