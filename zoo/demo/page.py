@@ -38,7 +38,7 @@ def page(shelf: Shelf) -> gr.Blocks:
             "they make of your own pictures.</p></header>"
         )
         chooser = gr.Dropdown(shelf.choices, value=None, label="Model", elem_id="model")
-        # Another model loads the page again: rendered anew, components would keep values of those before them.
+        # Another model loads the page again: rendered anew, components keep values of those before them.
         chooser.input(None, chooser, js=CHOOSE)
 
         def chosen(request: gr.Request) -> str:

@@ -31,7 +31,7 @@ TURN: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
 #: Drawings that a visitor sent and nobody has asked about yet.
 DRAWINGS = 8
 PAINT = "#e6550d"
-PAINTED, SPARED = "what I paint", "all but the"
+SPARED = "all but the"
 
 
 # -- what Gradio lacks ---------------------------------------------------------------------------------------
@@ -136,7 +136,8 @@ class ModelPage:
 
     Attributes:
         model: whose page it is.
-        uploads: where a visitor gives a picture, in each tab that reads one; they all show the same.
+        pictures: where a visitor gives a picture, in each tab that reads one, and the event that puts an
+            example there.
     """
 
     def __init__(self, shelf: Shelf, name: str) -> None:
@@ -146,8 +147,7 @@ class ModelPage:
         """
         self.shelf, self.name = shelf, name
         self.model: LoadedModel = shelf.open(name)
-        self.uploads: list[gr.Image] = []
-        self.flips: list[gr.Checkbox] = []
+        self.pictures: list[tuple[gr.Image, Any]] = []
         self._data: Any = None
         self.image = uploads.image_shape(self.model) if self._reads else None
 
@@ -192,14 +192,13 @@ class ModelPage:
             for title, fill in self.tabs():
                 with gr.Tab(title):
                     fill()
-        for each in self.uploads:  # one picture for all tabs: it is given once
-            others = [other for other in self.uploads if other is not each]
+        # One picture for all tabs: it is given once.
+        for each, taken in self.pictures:
+            others = [other for other, _ in self.pictures if other is not each]
             if others:
-                each.input(_copies(len(others)), each, others, show_progress="hidden")
-        for flip in self.flips:
-            rest = [other for other in self.flips if other is not flip]
-            if rest:
-                flip.input(_copies(len(rest)), flip, rest, show_progress="hidden")
+                copies = functools.partial(_copies, count=len(others))
+                for event in (taken.then, each.upload, each.clear):
+                    event(copies, each, others, show_progress="hidden")
 
     # -- what it draws -----------------------------------------------------------------------------------
 
@@ -314,7 +313,7 @@ class ModelPage:
                 for part in model.encoded_parts:
                     if part.family == "one_hot":
                         choices = [verbs.FREE, *map(str, range(part.size))]
-                        parts.append(gr.Dropdown(choices, value="0", label=f"Category, part {len(parts)}"))
+                        parts.append(gr.Dropdown(choices, value="0", label=f"Part {len(parts)}, a category"))
                         continue
                     for _ in range(part.size):
                         name = f"Part {len(parts)}"
@@ -482,18 +481,15 @@ class ModelPage:
                 placeholder=self._wanted(), buttons=[], elem_classes="upload",
             )  # fmt: skip
             flip = gr.Checkbox(False, label="Dark on white: swap dark and light")
-            self.uploads.append(picture)
-            self.flips.append(flip)
             given = [picture, flip]
         elif model.takes == "tokens":
             given = [gr.Textbox(label="Your text", lines=5, max_lines=12, elem_classes="written")]
         else:
-            names = verbs.column_names(model)
+            rows = [[name, ""] for name in verbs.column_names(model)]
             given = [
                 gr.Dataframe(
-                    value=[[""] * len(names)], headers=names, datatype="str", type="array", row_count=1,
-                    column_count=len(names), row_limits=(1, 1), column_limits=(len(names), len(names)),
-                    label="Your numbers", interactive=True, buttons=[], wrap=True,
+                    rows, headers=["feature", "value"], datatype="str", type="array", label="Your numbers",
+                    row_count=len(rows), column_count=2, static_columns=[0], interactive=True, buttons=[],
                 )
             ]  # fmt: skip
         button = gr.Button("Take an example of its data", size="sm")
@@ -506,17 +502,24 @@ class ModelPage:
         fit = "as it is" if "translate" in self.model.signatures else f"made {height} x {width}, {colours}"
         return f"Drop a picture here\nor click to choose one.\nIt is {fit}."
 
-    def _take(self, turn: int) -> tuple[Any, ...]:
-        """The next example of the data, as the components of `_give` hold it."""
+    def _take(self, turn: int, part: bool) -> tuple[Any, ...]:
+        """The next example of the data, or the first half of it, as the components of `_give` hold it."""
         data = self._examples_of_data()
         if self.image is not None:
             return verbs.example_picture(self.model, data, turn), False
         if self.model.takes == "tokens":
-            return (verbs.example_text(self.model, data, turn),)
-        return ([verbs.example_numbers(data, turn)],)
+            text = verbs.example_text(self.model, data, turn)
+            return (text[: len(text) // 2] if part else text,)
+        values = verbs.example_numbers(data, turn)
+        if part:
+            values[len(values) // 2 :] = [""] * (len(values) - len(values) // 2)
+        return ([*map(list, zip(verbs.column_names(self.model), values, strict=True))],)
 
-    def _offering(self, given: list[Any], button: Any, line: Any, extra: Sequence[Any] = ()) -> Any:
-        """Lets the button give the next example of the data; `extra` gets its caption.
+    def _offering(
+        self, given: list[Any], button: Any, line: Any, extra: Sequence[Any] = (), part: bool = False
+    ) -> Any:
+        """Lets the button give the next example of the data; `extra` gets its caption, `part` leaves
+        something to be drawn.
 
         Returns:
             The event, to go on from.
@@ -525,10 +528,13 @@ class ModelPage:
 
         def take(turn: int, *_: Any) -> tuple[Any, ...]:
             caption = [verbs.example_caption(self._examples_of_data(), turn + 1)] * len(extra)
-            return (turn + 1, *self._take(turn + 1), *caption, "")
+            return (turn + 1, *self._take(turn + 1, part), *caption, "")
 
         held = [turn, *given, *extra]
-        return button.click(_or_as_before(take), held, [*held, line], **TURN)
+        taken = button.click(_or_as_before(take), held, [*held, line], **TURN)
+        if self.image is not None:
+            self.pictures.append((given[0], taken))
+        return taken
 
     def _example(self, values: Sequence[Any]) -> np.ndarray:
         """What a visitor gave, as a row that the model takes."""
@@ -537,7 +543,7 @@ class ModelPage:
             return uploads.example(uploads.fitted(uploads.read(path), self.model, inverted), self.model)
         if self.model.takes == "tokens":
             return uploads.tokens(values[0] or "", self.model)[0]
-        return uploads.numbers(values[0][0], verbs.column_names(self.model))[0]
+        return uploads.numbers(_values(values[0]), verbs.column_names(self.model))[0]
 
     def read(self, signature: str, title: str, function: Callable[..., verbs.Shown]) -> None:
         """One example in, a result out."""
@@ -603,19 +609,20 @@ class ModelPage:
                     )
                 else:
                     result = gr.Dataframe(
-                        headers=verbs.column_names(model), interactive=False, label="Completions"
-                    )
+                        headers=["feature", *(f"way {way + 1}" for way in range(verbs.WAYS))],
+                        interactive=False, label="Completions", datatype="str",
+                    )  # fmt: skip
                 line = _line()
 
         def work(value: Any, seed: float) -> tuple[Any, str]:
             if text:
                 shown = verbs.complete_text(model, value or "", seed)
                 return shown.text, said(shown.told)
-            rows, shown = verbs.complete_numbers(model, value[0], seed)
+            rows, shown = verbs.complete_numbers(model, _values(value), seed)
             return rows, said(shown.told)
 
         go.click(answered(work, 1), [*given, seed], [result, line], **TURN)
-        self._offering(given, offer, trouble)
+        self._offering(given, offer, trouble, part=True)
 
     def _complete_picture(self) -> None:
         from zoo.data.known import PARTS, part
@@ -626,8 +633,8 @@ class ModelPage:
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 given, offer, trouble = self._give()
-                choices = [PAINTED, *(f"{SPARED} {name}" for name in PARTS)]
-                where = gr.Radio(choices, value=choices[1], label="Hide")
+                choices = [f"{SPARED} {name}" for name in PARTS]
+                where = gr.Radio(choices, value=choices[0], label="Without paint, hide")
                 seed = _seed("First seed")
                 go = gr.Button("Complete", variant="primary")
             with gr.Column(scale=3, min_width=300):
@@ -648,11 +655,8 @@ class ModelPage:
         def work(
             path: str | None, inverted: bool, paint: list[np.ndarray], where: str, seed: float
         ) -> tuple[Any, str]:
-            if where == PAINTED:
-                known = ~verbs.painted(paint, shape)
-                if known.all():
-                    raise UsageError("Nothing is painted yet: paint over what is to be drawn anew.")
-            else:
+            known = ~verbs.painted(paint, shape)
+            if known.all():
                 known = part(where.removeprefix(f"{SPARED} "), shape[:2])
             shown = verbs.complete_picture(model, uploads.read(path), known, seed, inverted)
             return shown.picture, said(shown.told)
@@ -660,8 +664,6 @@ class ModelPage:
         place = answered(put, 1)
         given[0].change(place, given, [easel, trouble], show_progress="hidden", **TURN)
         given[1].change(place, given, [easel, trouble], show_progress="hidden", **TURN)
-        # Who paints means the paint.
-        easel.input(lambda: PAINTED, None, where, show_progress="hidden")
         go.click(answered(work, 1), [*given, easel, where, seed], [result, line], **TURN)
         self._offering(given, offer, trouble)
 
@@ -732,8 +734,13 @@ class ModelPage:
         self._offering(given, offer, trouble).then(answered(whole, 1), [*given, seed], [result, line], **TURN)
 
 
-def _copies(count: int) -> Callable[[Any], Any]:
-    return lambda value: value if count == 1 else [value] * count
+def _copies(value: Any, count: int) -> Any:
+    return value if count == 1 else [value] * count
+
+
+def _values(table: Sequence[Sequence[Any]]) -> list[Any]:
+    """The values of a table of features, a row each."""
+    return [row[-1] for row in table]
 
 
 def _line(value: str = "") -> gr.HTML:

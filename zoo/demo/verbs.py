@@ -93,7 +93,7 @@ def sample(
     count: int,
     *,
     label: str = EACH,
-    prompt: str = "",
+    prompt: str | None = None,
     temperature: float = 1.0,
     top_k: int = 0,
     candidates: int = 1,
@@ -117,6 +117,7 @@ def sample(
         names = classes(model)
         chosen = range(len(names)) if label == EACH else [names.index(label)]
         conditions["label"] = np.resize(np.array(chosen), len(seeds))
+    prompt = prompt or ""  # an empty field may be either
     if "prompt" in model.conditions and (prompt.strip() or "sample" not in model.signatures):
         if not prompt.strip():
             raise UsageError(f"{model.name} draws what a text says: write one first.")
@@ -208,7 +209,7 @@ def controls(model: LoadedModel) -> list[Control]:
     found: list[tuple[float, Control]] = []
     for part, units in placed(model.prior_parts):
         if part.family == "one_hot":
-            name = "class" if part.size > 1 else f"unit {units.start}"
+            name = "category"
             found.append((np.inf, Control(name, units, part.family, 0.0, 1.0)))
             continue
         for unit in range(units.start, units.stop):
@@ -360,17 +361,27 @@ def encode(model: LoadedModel, x: np.ndarray) -> Shown:
         )
         lines = "\n".join(" ".join(f"{int(v):3d}" for v in row) for row in code.reshape(height, width))
         return Shown(told, pictures.grid(grid, scale=_scale(grid.shape), gap=0), lines)
-    names = [
-        f"{'class' if part.family == 'one_hot' else 'unit'} "
-        f"{unit - units.start if part.family == 'one_hot' else unit}"
-        for part, units in placed(model.encoded_parts)
-        for unit in range(units.start, units.stop)
-    ]
+    names = _names(model)
     names = names if len(names) == len(code) else [f"unit {unit}" for unit in range(len(code))]
     shown = code[:NUMBERS].tolist()
     rest = f", the first {NUMBERS} are shown" if len(code) > NUMBERS else ""
     told = f'<p class="soft">A code of {len(code):,} numbers: its mean{rest}.</p>'
     return Shown(told + bars(dict(zip(names, shown, strict=False)), "{:.2f}"))
+
+
+def _names(model: LoadedModel) -> list[str]:
+    """What each number of `encode` is called: a category by its own number, as `sample --code` counts."""
+    found: list[str] = []
+    count = 0
+    for part in model.encoded_parts:
+        if part.family == "one_hot":
+            found += [f"category {each}" for each in range(part.size)]
+            count += 1
+        else:
+            word = "part" if "code" in model.conditions else "unit"
+            found += [f"{word} {count + each}" for each in range(part.size)]
+            count += part.size
+    return found
 
 
 def reconstruct(model: LoadedModel, x: np.ndarray) -> Shown:
@@ -439,11 +450,12 @@ def painted(layers: Sequence[np.ndarray], shape: Sequence[int]) -> np.ndarray:
 
 
 def complete_numbers(model: LoadedModel, row: Sequence[Any], seed: int) -> tuple[list[list[str]], Shown]:
-    """Rows of numbers whose empty cells are drawn, and a line about them."""
+    """A row for each feature: its name, and its value in each way to draw what is empty."""
     x, known = uploads.numbers(row, column_names(model), gaps=True)
     made = complete(model, x, known, seed)
     told = f"{int((~known).sum())} of {known.size} numbers drawn in {WAYS} ways, seeds {int(seed)} on"
-    return [[f"{value:.4g}" for value in each] for each in made.tolist()], Shown(told)
+    columns = zip(column_names(model), *made.tolist(), strict=True)
+    return [[name, *(f"{value:.4g}" for value in values)] for name, *values in columns], Shown(told)
 
 
 def complete_text(model: LoadedModel, text: str, seed: int) -> Shown:
