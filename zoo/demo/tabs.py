@@ -112,12 +112,13 @@ def _or_as_before(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def wrong(line: str) -> str:
     """An error as it stands in the page."""
-    return f'<p class="wrong" role="alert">{html.escape(line)}</p>'
+    return f'<div class="words"><p class="wrong" role="alert">{html.escape(line)}</p></div>'
 
 
 def said(line: str) -> str:
     """What is told under a result, which may be HTML."""
-    return line if line.startswith("<") else f'<p class="told">{line}.</p>'
+    words = line if line.startswith("<") else f'<p class="told">{line}.</p>'
+    return f'<div class="words">{words}</div>'
 
 
 def build(shelf: Shelf, name: str) -> None:
@@ -324,9 +325,7 @@ class ModelPage:
                 go = gr.Button("Draw", variant="primary")
             with gr.Column(scale=3, min_width=300):
                 result = self._result("Samples with this code", f"Samples of {model.name} with this code")
-                line = gr.HTML(
-                    "<p class='told'>All share the code; what it leaves open comes from the seed.</p>"
-                )
+                line = _line(said("All share the code; what it leaves open comes from the seed"))
 
         def draw(seed: float, *values: Any) -> tuple[Any, str]:
             code = [None if value in (verbs.FREE, None) else float(value) for value in values]
@@ -753,6 +752,7 @@ def _seed(label: str, value: int = 0) -> gr.Number:
 
 def _picture(label: str, alt: str, height: int | None = None, value: Any = None) -> gr.Image:
     return gr.Image(
-        value, label=label, alt_text=alt, format="png", type="pil", interactive=False, height=height,
+        # Where it fills the width, Gradio's label would lie on it.
+        value, label=label, show_label=height is not None, alt_text=alt, format="png", type="pil", interactive=False, height=height,
         buttons=["download", "fullscreen"], elem_classes="shown",
     )  # fmt: skip

@@ -318,7 +318,7 @@ def score(model: LoadedModel, x: np.ndarray, prompt: str = "") -> Shown:
         value, error = figures(usual)
         data = html.escape(str(usual["receipt"].get("dataset", "")))
         rows.append((f"its test data, {data}", f"{value}{f' ± {error}' if error else ''} nats on average"))
-    return Shown(_pairs(rows))
+    return Shown(_pairs(rows, "score"))
 
 
 def score_text(model: LoadedModel, text: str) -> Shown:
@@ -346,7 +346,7 @@ def score_text(model: LoadedModel, text: str) -> Shown:
         for letter, log in zip(text.replace("\r\n", "\n"), nats.tolist(), strict=False)
     )
     note = '<p class="soft">The darker a character, the less the model expected it.</p>'
-    return Shown(f'{_pairs(rows)}<pre class="surprise">{marks}</pre>{note}')
+    return Shown(f'{_pairs(rows, "score")}<pre class="surprise">{marks}</pre>{note}')
 
 
 def encode(model: LoadedModel, x: np.ndarray) -> Shown:
@@ -618,6 +618,7 @@ def bars(values: Mapping[str, float], form: str) -> str:
     return f'<dl class="bars">{rows}</dl>'
 
 
-def _pairs(rows: Sequence[tuple[str, str]]) -> str:
+def _pairs(rows: Sequence[tuple[str, str]], kind: str = "") -> str:
     """Names with values, as HTML; what stands in them has been escaped."""
-    return '<dl class="pairs">' + "".join(f"<div><dt>{a}</dt><dd>{b}</dd></div>" for a, b in rows) + "</dl>"
+    found = "".join(f"<div><dt>{name}</dt><dd>{value}</dd></div>" for name, value in rows)
+    return f'<dl class="pairs {kind}">{found}</dl>'
