@@ -752,7 +752,7 @@ def _seed(label: str, value: int = 0) -> gr.Number:
 
 def _picture(label: str, alt: str, height: int | None = None, value: Any = None) -> gr.Image:
     return gr.Image(
-        # Where it fills the width, Gradio's label would lie on it.
-        value, label=label, show_label=height is not None, alt_text=alt, format="png", type="pil", interactive=False, height=height,
+        value, label=label, alt_text=alt, format="png", type="pil", interactive=False, height=height,
+        show_label=height is not None,  # where it fills the width, the label would lie on it
         buttons=["download", "fullscreen"], elem_classes="shown",
     )  # fmt: skip
