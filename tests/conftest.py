@@ -92,6 +92,34 @@ SECONDS = 60.0
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
+# Of each text the contrast with what lies under it, as WCAG 2 computes it; those below 4.5.
+LOW_CONTRAST = """
+(() => {
+  const parse = (c) => { const m = c.match(/[\\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1]; };
+  const linear = (v) => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
+  const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
+  const under = (e) => {
+    for (; e; e = e.parentElement) {
+      const color = parse(getComputedStyle(e).backgroundColor);
+      if (color[3] > 0) return color;
+    }
+    return [255, 255, 255, 1];
+  };
+  const found = [];
+  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  while (walk.nextNode()) {
+    const e = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
+    if (!text || !e.checkVisibility({visibilityProperty: true, opacityProperty: true})) continue;
+    const style = getComputedStyle(e);
+    const a = light(parse(e.ownerSVGElement ? style.fill : style.color)), b = light(under(e));
+    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
+    if (ratio < 4.5) found.push(text.slice(0, 30) + ' ' + ratio.toFixed(2));
+  }
+  return JSON.stringify(found);
+})()
+"""
+
+
 class Browser:
     """One page of a headless Chromium, spoken to through two pipes.
 
@@ -214,14 +242,16 @@ class Browser:
         self.mouse("mousePressed", *points[0])
         for (from_x, from_y), (to_x, to_y) in itertools.pairwise(points):
             for share in (0.25, 0.5, 0.75, 1.0):
-                self.mouse("mouseMoved", from_x + share * (to_x - from_x), from_y + share * (to_y - from_y))
+                x, y = from_x + share * (to_x - from_x), from_y + share * (to_y - from_y)
+                self.mouse("mouseMoved", x, y, held=True)
         self.mouse("mouseReleased", *points[-1])
 
-    def mouse(self, kind: str, x: float, y: float) -> None:
-        held = kind in ("mousePressed", "mouseReleased")
+    def mouse(self, kind: str, x: float, y: float, held: bool = False) -> None:
+        """One move, press or release of a mouse; `held`: a move with the button down."""
+        pressing = kind in ("mousePressed", "mouseReleased")
         self.call(
-            "Input.dispatchMouseEvent", type=kind, x=x, y=y, clickCount=int(held),
-            button="left" if held else "none", buttons=int(kind != "mouseReleased"),
+            "Input.dispatchMouseEvent", type=kind, x=x, y=y, clickCount=int(pressing),
+            button="left" if pressing or held else "none", buttons=int(kind == "mousePressed" or held),
         )  # fmt: skip
 
     def middle(self, element: str) -> tuple[float, float]:
@@ -231,6 +261,13 @@ class Browser:
             "const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2]; })()"
         )
         return box[0], box[1]
+
+    def arrow_right(self, element: str, times: int) -> None:
+        """Presses a key in an element."""
+        self.value(f"{element}.focus()")
+        for kind in ("rawKeyDown", "keyUp") * times:
+            key = {"key": "ArrowRight", "code": "ArrowRight", "windowsVirtualKeyCode": 39}
+            self.call("Input.dispatchKeyEvent", type=kind, **key)
 
     def type(self, element: str, text: str) -> None:
         """Types a text into a field, in place of what stands there."""
@@ -243,6 +280,11 @@ class Browser:
         found = self.call("Runtime.evaluate", expression=element)["result"]
         files = [str(path.absolute()) for path in paths]
         self.call("DOM.setFileInputFiles", objectId=found["objectId"], files=files)
+
+    def low_contrast(self) -> list[str]:
+        """The texts that are hard to read, with their contrast."""
+        found: list[str] = json.loads(self.value(LOW_CONTRAST))
+        return found
 
     def picture(self, path: Path) -> Path:
         """The whole page, from top to bottom, as PNG."""

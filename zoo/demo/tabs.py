@@ -28,6 +28,8 @@ log = logging.getLogger("gmzoo")
 
 #: What everybody waits for in turn: two models that run together take the memory of both, and no less time.
 TURN: dict[str, Any] = {"concurrency_limit": 1, "concurrency_id": "models"}
+#: What follows a slider while it moves.
+LIVE: dict[str, Any] = {"trigger_mode": "always_last", "show_progress": "hidden"}
 #: Drawings that a visitor sent and nobody has asked about yet.
 DRAWINGS = 8
 PAINT = "#e6550d"
@@ -335,8 +337,7 @@ class ModelPage:
         outputs = [result, line]
         go.click(run, [seed, *parts], outputs, **TURN)
         for each in parts:
-            moved = each.release if isinstance(each, gr.Slider) else each.input
-            moved(run, [seed, *parts], outputs, trigger_mode="always_last", **TURN)
+            each.input(run, [seed, *parts], outputs, **LIVE, **TURN)
 
     def units(self) -> None:
         """A slider for each unit that changes most, from the code of a seed."""
@@ -379,8 +380,7 @@ class ModelPage:
         outputs = [result, line]
         begin = answered(restart, len(sliders) + 1)
         for each in sliders:
-            moved = each.release if isinstance(each, gr.Slider) else each.input
-            moved(run, [seed, *sliders], outputs, trigger_mode="always_last", **TURN)
+            each.input(run, [seed, *sliders], outputs, **LIVE, **TURN)
         for trigger in (back.click, seed.submit, seed.blur):
             trigger(begin, seed, [*sliders, *outputs], **TURN)
 
