@@ -2,40 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 import numpy as np
 import pytest
 
 from zoo.reports.comparison import write_comparison
 from zoo.reports.run_page import write_run_page
-
-# Of each text the contrast with what lies under it, as WCAG 2 computes it; those below 4.5.
-LOW_CONTRAST = """
-(() => {
-  const parse = (c) => { const m = c.match(/[\\d.]+/g).map(Number); return [m[0], m[1], m[2], m[3] ?? 1]; };
-  const linear = (v) => v / 255 <= .04045 ? v / 255 / 12.92 : ((v / 255 + .055) / 1.055) ** 2.4;
-  const light = ([r, g, b]) => .2126 * linear(r) + .7152 * linear(g) + .0722 * linear(b);
-  const under = (e) => {
-    for (; e; e = e.parentElement) {
-      const color = parse(getComputedStyle(e).backgroundColor);
-      if (color[3] > 0) return color;
-    }
-    return [255, 255, 255, 1];
-  };
-  const found = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-  while (walk.nextNode()) {
-    const e = walk.currentNode.parentElement, text = walk.currentNode.textContent.trim();
-    if (!text) continue;
-    const style = getComputedStyle(e);
-    const a = light(parse(e.ownerSVGElement ? style.fill : style.color)), b = light(under(e));
-    const ratio = (Math.max(a, b) + .05) / (Math.min(a, b) + .05);
-    if (ratio < 4.5) found.push(text.slice(0, 30) + ' ' + ratio.toFixed(2));
-  }
-  return JSON.stringify(found);
-})()
-"""
 
 
 @pytest.fixture(params=["run", "comparison"])
@@ -58,7 +29,7 @@ def test_it_renders_fits_and_can_be_read(browser, page, width, dark, tmp_path):
     )
     browser.value("document.querySelectorAll('details').forEach((each) => each.open = true)")
     assert browser.value("document.documentElement.scrollWidth") == width
-    assert json.loads(browser.value(LOW_CONTRAST)) == []
+    assert browser.low_contrast() == []
     assert browser.picture(tmp_path / "page.png").stat().st_size > 10_000
 
 
