@@ -18,6 +18,7 @@ from zoo.losses import (
     discriminator_loss,
     generator_loss,
     gradient_penalty,
+    real_gradient_penalty,
     verdicts,
 )
 
@@ -153,6 +154,12 @@ def test_the_penalty_has_a_gradient_where_the_critic_is_flat():
         loss = gradient_penalty(lambda z: tf.linalg.matvec(z, weight), x, 2 * x, tf.fill((4,), 0.5), 10.0)
     assert np.isfinite(tape.gradient(loss, weight).numpy()).all()
     assert float(loss) == pytest.approx(10.0, rel=1e-4)
+
+
+def test_the_penalty_at_real_examples_is_half_the_mean_squared_slope():
+    x = tf.random.stateless_normal((6, 3, 2), (2, 3))
+    found = real_gradient_penalty(lambda z: 0.5 * tf.reduce_sum(z**2, (1, 2)), x, 4.0)
+    assert float(found) == pytest.approx(2.0 * np.mean(np.sum(np.square(x), (1, 2))), rel=1e-5)
 
 
 def test_verdicts_draw_the_line_where_the_loss_has_it():

@@ -113,6 +113,22 @@ def test_the_discriminator_sees_three_kinds_of_pairs_with_weights_1_half_half(mo
     assert float(terms["wrong_probability"]) == pytest.approx((1 / (1 + np.exp(-on_wrong))).mean(), rel=1e-5)
 
 
+def test_the_penalty_is_on_real_images_under_their_captions():
+    model = made(discriminator_norm=False, real_penalty=3.0)
+    given = batch()
+    noise = StepNoise(1, 2, ROWS)
+    shared = model.shared(given, noise)
+    _, terms = model.discriminator_objective(given, shared, noise)
+    image = 2.0 * given["image"] - 1.0
+    with tf.GradientTape() as tape:
+        tape.watch(image)
+        (on_right,) = model.match(image, shared["caption"])
+    # Without batch normalisation a row is judged by itself: the gradient of the sum is that of each.
+    slope = tf.reduce_sum(tape.gradient(on_right, image) ** 2, (1, 2, 3))
+    assert float(terms["gradient_penalty"]) == pytest.approx(1.5 * float(tf.reduce_mean(slope)), rel=1e-4)
+    assert not any("batch_norm" in each.path for each in model.viewer.variables + model.matcher.variables)
+
+
 def test_of_each_pair_the_gradient_is_what_its_weight_says():
     logits = [tf.constant([0.3, -1.0]), tf.constant([0.7, 2.0]), tf.constant([-0.2, 0.1])]
     with tf.GradientTape() as tape:
@@ -319,6 +335,8 @@ def test_the_papers_networks_have_the_papers_sizes():
         ({"wrong_candidates": 0}, "at least 1"),
         ({"interpolation": -1.0}, "not negative"),
         ({"generator_width": 2}, "at least 4"),
+        ({"real_penalty": -1.0, "discriminator_norm": False}, "not be negative"),
+        ({"real_penalty": 1.0}, "discriminator_norm=false"),
     ],
 )
 def test_impossible_options_are_refused(options, why):

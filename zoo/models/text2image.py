@@ -35,7 +35,7 @@ from zoo.layers.batch_norm import BatchNorm
 from zoo.layers.initializers import normal
 from zoo.layers.text import NOTHING, Unit, encode
 from zoo.layers.transformer import Block, layer_norm, sinusoids
-from zoo.losses import cross_entropy, generator_loss, verdicts
+from zoo.losses import cross_entropy, generator_loss, real_gradient_penalty, verdicts
 from zoo.noise import Noise
 
 CARD = {
@@ -148,6 +148,9 @@ class Config:
         hidden: units of one fully connected layer between caption and z and the generator's first map; 0 for
             none, as in the paper.
         projection: whether the discriminator has the inner product of image and caption.
+        discriminator_norm: whether the discriminator has batch normalisation, as in the paper.
+        real_penalty: gamma of the penalty on the discriminator's gradient at real images (R1), which leaves a
+            generator something to follow; 0: none, as in the paper. It needs `discriminator_norm` to be off.
         wrong_candidates: of so many captions of other meaning the one that shares most words with the right
             one is the wrong one. 1: any, as in the paper.
         interpolation: the weight of the captions halfway; 1 in the authors' code, 0 is GAN-CLS.
@@ -167,6 +170,8 @@ class Config:
     residual: bool = True
     hidden: int = 0
     projection: bool = False
+    discriminator_norm: bool = True
+    real_penalty: float = 0.0
     wrong_candidates: int = 1
     interpolation: float = 1.0
 
@@ -179,6 +184,13 @@ class Config:
             )
         if min(self.generator_width, self.discriminator_width) < 4:
             raise UsageError("generator_width and discriminator_width must be at least 4.")
+        if self.real_penalty < 0:
+            raise UsageError("real_penalty must not be negative.")
+        if self.real_penalty and self.discriminator_norm:
+            raise UsageError(
+                "real_penalty needs discriminator_norm=false: with batch normalisation a logit has no "
+                "gradient of one image alone."
+            )
         if self.caption_size % self.heads:
             raise UsageError(f"caption_size={self.caption_size} is not a multiple of heads={self.heads}.")
         height, width, _ = self.image_shape
@@ -206,20 +218,24 @@ def batch_norm() -> keras.layers.Layer:
     return BatchNorm(momentum=0.9, epsilon=1e-5, gamma_initializer=scale)
 
 
-def convolution(x: Any, filters: int, size: int, activation: keras.layers.Layer | None) -> Any:
-    """A convolution of stride 1, normalised."""
-    x = keras.layers.Conv2D(filters, size, 1, "same", use_bias=False, kernel_initializer=normal())(x)
-    x = batch_norm()(x)
+def convolution(
+    x: Any, filters: int, size: int, activation: keras.layers.Layer | None, norm: bool = True
+) -> Any:
+    """A convolution of stride 1, normalised where asked."""
+    x = keras.layers.Conv2D(filters, size, 1, "same", use_bias=not norm, kernel_initializer=normal())(x)
+    x = batch_norm()(x) if norm else x
     return activation(x) if activation else x
 
 
-def activated(x: Any, residual: bool, activation: type[keras.layers.Layer], **options: Any) -> Any:
+def activated(
+    x: Any, residual: bool, activation: type[keras.layers.Layer], norm: bool = True, **options: Any
+) -> Any:
     """A map, activated; before that the authors' code adds three convolutions at a quarter of the filters."""
     if residual:
         filters = x.shape[-1]
-        y = convolution(x, filters // 4, 1, activation(**options))
-        y = convolution(y, filters // 4, 3, activation(**options))
-        x = keras.layers.Add()([x, convolution(y, filters, 3, None)])
+        y = convolution(x, filters // 4, 1, activation(**options), norm)
+        y = convolution(y, filters // 4, 3, activation(**options), norm)
+        x = keras.layers.Add()([x, convolution(y, filters, 3, None, norm)])
     return activation(**options)(x)
 
 
@@ -256,10 +272,11 @@ def make_viewer(config: Config) -> keras.Model:
     x = image = keras.Input(config.image_shape)
     for index in range(config.doublings):
         filters = config.discriminator_width * 2**index
-        x = keras.layers.Conv2D(filters, 4, 2, "same", use_bias=not index, kernel_initializer=normal())(x)
-        x = batch_norm()(x) if index else x
-        last = index + 1 == config.doublings
-        x = activated(x, config.residual and last, keras.layers.LeakyReLU, negative_slope=0.2)
+        norm = config.discriminator_norm and index > 0
+        x = keras.layers.Conv2D(filters, 4, 2, "same", use_bias=not norm, kernel_initializer=normal())(x)
+        x = batch_norm()(x) if norm else x
+        residual = config.residual and index + 1 == config.doublings
+        x = activated(x, residual, keras.layers.LeakyReLU, config.discriminator_norm, negative_slope=0.2)
     return keras.Model(image, x, name="viewer")
 
 
@@ -270,7 +287,7 @@ def make_matcher(config: Config) -> keras.Model:
     read = keras.layers.Reshape((1, 1, config.caption_units))(caption_layer(config, caption))
     everywhere = keras.layers.UpSampling2D(config.smallest)(read)
     joint = keras.layers.Concatenate()([seen, everywhere])
-    joint = convolution(joint, filters, 1, keras.layers.LeakyReLU(0.2))
+    joint = convolution(joint, filters, 1, keras.layers.LeakyReLU(0.2), config.discriminator_norm)
     flat = keras.layers.Flatten()(joint)
     logit = keras.layers.Dense(1, kernel_initializer=normal(), dtype="float32")(flat)
     if config.projection:
@@ -366,11 +383,17 @@ class Text2Image(GenerativeModel, Blends):
         return [self.matcher([seen, caption], training=True)[:, 0] for caption in captions]
 
     def discriminator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
-        on_right, on_wrong = self.match(2.0 * batch["image"] - 1.0, shared["caption"], shared["wrong"])
+        image = 2.0 * batch["image"] - 1.0
+        on_right, on_wrong = self.match(image, shared["caption"], shared["wrong"])
         (on_fake,) = self.match(shared["fake"], shared["caption"])
         loss = matching_loss(on_right, on_wrong, on_fake)
         told = verdicts(on_right, on_fake)
         told["wrong_probability"] = tf.reduce_mean(tf.sigmoid(tf.cast(on_wrong, tf.float32)))
+        if self.config.real_penalty:
+            told["gradient_penalty"] = real_gradient_penalty(
+                lambda x: self.match(x, shared["caption"])[0], image, self.config.real_penalty
+            )
+            loss += told["gradient_penalty"]
         return loss, {"discriminator_loss": loss, **told}
 
     def generator_objective(self, batch: Batch, shared: Shared, noise: Noise) -> tuple[tf.Tensor, Terms]:
