@@ -49,7 +49,8 @@ class Command(click.Command):
                 message = f"{ctx.info_name} takes the name alone; {line} {name[0] if name else 'NAME'}"
             raise click.UsageError(message, ctx) from error
         helped = any(word in ctx.help_option_names for word in args)
-        if "--model" in options and "model" not in given and not helped and not ctx.resilient_parsing:
+        asked = any("--model" in each.opts and (words or not each.multiple) for each in self.params)
+        if asked and not {"model", "models"} & {*given} and not helped and not ctx.resilient_parsing:
             more = "" if words else " (`gmzoo list` and `gmzoo runs` show what there is)"
             name = words[:1] or ["vae"]
             raise click.UsageError(f"{ctx.info_name} needs a model; {line} --model {name[0]}{more}", ctx)
@@ -103,14 +104,23 @@ runs_option = click.option(
     help="Where runs live.  [default: GMZOO_RUNS, else ./runs]",
 )
 
+_WHICH = (
+    "NAME or NAME:PRESET (the newest finished run here, else the shipped model), shipped:NAME, or the path "
+    "of a run or SavedModel."
+)
 #: `--model M`, and where its runs are looked for.
 model_options = _stacked(
+    click.option("--model", metavar="M", shell_complete=_models, help=_WHICH), runs_option
+)
+#: `--model M --model N`, and the same.
+models_options = _stacked(
     click.option(
         "--model",
+        "models",
         metavar="M",
+        multiple=True,
         shell_complete=_models,
-        help="NAME or NAME:PRESET (the newest finished run here, else the shipped model), shipped:NAME, "
-        "or the path of a run or SavedModel.",
+        help=f"{_WHICH} May be given several times.",
     ),
     runs_option,
 )

@@ -109,7 +109,7 @@ def _folder(folder: Path) -> str:
 def _models() -> str:
     from zoo import registry
 
-    shipped = sorted(path.parent.parent.name for path in registry.SHIPPED.glob("*/*/saved_model.pb"))
+    shipped = [name.removeprefix("shipped:") for name in registry.shipped()]
     return f"{len(registry.names())} models; installed with trained weights: {', '.join(shipped) or 'none'}"
 
 

@@ -35,6 +35,7 @@ SECTIONS = {
         "classify",
         "translate",
     ),
+    "Show": ("demo",),
     "Measure": ("evaluate", "compare", "reproduce"),
     "Set up": ("completion",),
 }

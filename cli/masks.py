@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from zoo.data.known import PARTS, ROW_PARTS, part
 from zoo.errors import UsageError, nearest
 
-PARTS = ("top", "bottom", "left", "right", "center")
 RANDOM = "random:"
 
 
@@ -31,7 +31,11 @@ def parse_mask(text: str, shape: tuple[int, ...]) -> Callable[[np.ndarray], np.n
         share = _share(text)
         return lambda seeds: np.stack([np.random.default_rng(int(s)).random(area) < share for s in seeds])
     if text in PARTS:
-        known = _part(text, area)
+        if len(area) == 1 and text not in ROW_PARTS:
+            raise UsageError(
+                f"--mask {text}: only images have a {text}. Use {', '.join(ROW_PARTS)} or {RANDOM}0.5."
+            )
+        known = part(text, area)
     elif Path(text).suffix.lower() == ".png":
         known = _picture(text, area)
     else:
@@ -51,26 +55,6 @@ def _share(text: str) -> float:
             f"--mask {text!r}: the share that is known is a number from 0 to 1, as in random:0.5."
         )
     return share
-
-
-def _part(name: str, area: tuple[int, ...]) -> np.ndarray:
-    """A half, or the middle half of both sides; of a row of values the left or the right half."""
-    if len(area) == 1 and name not in ("left", "right"):
-        raise UsageError(f"--mask {name}: only images have a {name}. Use left, right or {RANDOM}0.5.")
-    known = np.zeros(area, bool)
-    width = area[-1]
-    half = {"left": slice(None, width // 2), "right": slice(width // 2, None)}
-    if name in half:
-        known[..., half[name]] = True
-        return known
-    height = area[0]
-    rows, columns = {
-        "top": (slice(None, height // 2), slice(None)),
-        "bottom": (slice(height // 2, None), slice(None)),
-        "center": (slice(height // 4, height - height // 4), slice(width // 4, width - width // 4)),
-    }[name]
-    known[rows, columns] = True
-    return known
 
 
 def _picture(text: str, area: tuple[int, ...]) -> np.ndarray:

@@ -14,9 +14,9 @@ import numpy as np
 from zoo.cli import inputs, output
 from zoo.cli.progress import follow
 from zoo.data import folder
-from zoo.data.convert import resize
 from zoo.data.loading import parse
 from zoo.errors import UsageError
+from zoo.evaluation.assembly import enlarged
 from zoo.reports import pictures
 
 if typing.TYPE_CHECKING:
@@ -143,15 +143,6 @@ def given_by_the_user(
         patches[row, there], given[row, there] = groups[name], True
     rows = np.arange(len(names))[:limit] if chosen is None else chosen
     return Puzzles(names, patches, given).only(rows), rows
-
-
-def enlarged(image: np.ndarray, size: int) -> np.ndarray:
-    """A patch uint8 [h, w, C] as those that the model takes of images: float32 [S, S, C] in [0, 1]."""
-    from zoo.layers.objectness import cut
-
-    side = min(*image.shape[:2], size)  # one that is larger is reduced before
-    x = resize(image, side) / np.float32(255)
-    return cut(x[None], np.array([[[0, 0, side]]]), size)[0, 0].numpy()
 
 
 def of_whole_images(

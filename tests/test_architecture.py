@@ -22,6 +22,7 @@ LAW = [
     {"cli"},
     {"zoo"},  # zoo/__init__.py, the library's face
     {"training", "diagnostics", "callbacks"},
+    {"demo"},
     {"reports"},
     {"evaluation"},
     {"sampling"},

@@ -127,6 +127,8 @@ def test_shipped_models_are_found_where_no_run_is(tmp_path, monkeypatch):
     fake_run(runs, "vae-001")
     assert registry.resolve("vae", runs).origin == "run"
     assert registry.resolve("shipped:vae", runs).origin == "shipped"
+    assert registry.shipped() == ["shipped:vae", "shipped:vae:mnist"]
+    assert registry.resolve(registry.shipped()[1], runs).path == shipped / "vae-mnist/10"
     with pytest.raises(UsageError, match="Train it first: gmzoo train gan --preset paper"):
         registry.resolve("gan:paper", runs)
 

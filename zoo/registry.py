@@ -9,6 +9,7 @@ import dataclasses
 import functools
 import importlib
 import importlib.resources
+import json
 import os
 import pkgutil
 import typing
@@ -185,6 +186,21 @@ def resolve(model: str, runs: str | os.PathLike[str] | None = None) -> Resolved:
     raise UsageError(
         f"No model {model!r} here, and none came with the installation. Train it first: {command}"
     )
+
+
+def shipped() -> list[str]:
+    """All models that came with the installation, as `resolve` takes them."""
+    bases = sorted(path.parent.parent.name for path in SHIPPED.glob("*/*/saved_model.pb"))
+    return [f"shipped:{base.replace('-', ':', 1)}" for base in dict.fromkeys(bases)]
+
+
+def model_card(path: Path) -> dict[str, Any]:
+    """The model card of a SavedModel, read without TensorFlow; {} where there is none that can be read."""
+    try:
+        found = json.loads((path / "assets.extra/model_card.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def _resolve_path(path: Path) -> Resolved:

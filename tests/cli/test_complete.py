@@ -14,7 +14,8 @@ from PIL import Image
 import zoo
 import zoo.data
 from zoo.base import Classifies, Completes, Describes, GenerativeModel
-from zoo.cli.masks import PARTS, parse_mask
+from zoo.cli.masks import parse_mask
+from zoo.data.known import PARTS
 from zoo.errors import UsageError
 from zoo.exporting import export
 

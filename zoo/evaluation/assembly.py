@@ -1,4 +1,4 @@
-"""Whether an image that was made of patches is of the class of the image that they come from."""
+"""Images from patches: the patches as a model takes them, and whether what it makes is of the right class."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from zoo.data.convert import resize
 from zoo.data.order import rows
 from zoo.evaluation.examples import chosen_rows
 from zoo.evaluation.likeness import oracle
@@ -14,6 +15,15 @@ from zoo.evaluation.subject import PIECE, Subject
 
 #: Images that are taken apart and made again.
 TAKEN = 1000
+
+
+def enlarged(image: np.ndarray, size: int) -> np.ndarray:
+    """A patch uint8 [h, w, C] as those that the model takes of images: float32 [S, S, C] in [0, 1]."""
+    from zoo.layers.objectness import cut
+
+    side = min(*image.shape[:2], size)  # one that is larger is reduced before
+    x = resize(image, side) / np.float32(255)
+    return cut(x[None], np.array([[[0, 0, side]]]), size)[0, 0].numpy()
 
 
 def classes(subject: Subject) -> Metrics:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from zoo.latents import moved, span
-from zoo.sampling import LoadedModel
+from zoo.sampling import CHUNK, LoadedModel
 
 #: Codes whose units are moved where the user names none: seeds 0 to 7.
 CODES = 8
@@ -38,8 +38,14 @@ def effects(model: LoadedModel, codes: np.ndarray) -> np.ndarray:
         float64 [d]: the root of the mean square over the values of an example and over the codes.
     """
     found = []
-    for unit, ends in enumerate(spans(model)):
-        pairs = [moved(code, unit, np.array(ends, np.float32), model.prior_parts) for code in codes]
-        examples = model.decode(np.concatenate(pairs)).astype(np.float64)  # [2 N, ...]
-        found.append(np.sqrt(np.mean((examples[1::2] - examples[::2]) ** 2)))
+    ends = spans(model)
+    together = max(1, CHUNK // (2 * len(codes)))  # units: rows that a chunk lacks would be computed, too
+    for first in range(0, len(ends), together):
+        units = range(first, min(first + together, len(ends)))
+        pairs = [
+            moved(code, unit, np.array(ends[unit]), model.prior_parts) for unit in units for code in codes
+        ]
+        examples = model.decode(np.concatenate(pairs)).astype(np.float64)  # [units 2 N, ...]
+        examples = examples.reshape(len(units), len(codes), 2, -1)
+        found += [*np.sqrt(np.mean((examples[:, :, 1] - examples[:, :, 0]) ** 2, axis=(1, 2)))]
     return np.array(found)

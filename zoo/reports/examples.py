@@ -6,6 +6,7 @@ import os
 import typing
 
 import numpy as np
+from PIL import Image
 
 from zoo.reports import pictures
 
@@ -34,21 +35,24 @@ def feature_names(model: LoadedModel) -> list[str]:
     return names if model.modality == "features" else []
 
 
-def draw(model: LoadedModel, examples: np.ndarray, path: str | os.PathLike[str]) -> None:
-    """Draws images as a grid, features as a cloud of points for each pair.
+def drawn(model: LoadedModel, examples: np.ndarray) -> Image.Image:
+    """Images as a grid, features as a cloud of points for each pair.
 
     Args:
         model: whose examples they are.
         examples: [N, ...] images or features.
-        path: the PNG to write.
     """
     if shape := image_shape(model):
         if model.modality == "features":  # a level plus noise
             levels = model.card["dataset"]["levels"] or 256
             examples = examples.reshape(-1, *shape) / levels
-        pictures.write_picture(pictures.grid(examples), path)
-        return
+        return pictures.grid(examples)
     from zoo.reports.scatter import scatter_matrix
 
     names = feature_names(model) or [f"feature {index}" for index in range(examples.shape[1])]
-    scatter_matrix(examples, names, path)
+    return scatter_matrix(examples, names)
+
+
+def draw(model: LoadedModel, examples: np.ndarray, path: str | os.PathLike[str]) -> None:
+    """Writes what `drawn` gives as a PNG."""
+    pictures.write_picture(drawn(model, examples), path)

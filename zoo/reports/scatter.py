@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-
-from zoo.files import replacing
+from PIL import Image
 
 #: More features than this are too small to see; the first ones are drawn.
 MOST = 6
 COLOR = "#4477aa"
 
 
-def scatter_matrix(features: np.ndarray, names: Sequence[str], out: str | os.PathLike[str]) -> Path:
+def scatter_matrix(features: np.ndarray, names: Sequence[str]) -> Image.Image:
     """Draws a histogram of each feature, and a cloud of points for each pair.
 
     Args:
         features: [N, d]; at most the first `MOST` columns are drawn.
         names: of the columns.
-        out: the PNG to write.
     """
     shown = min(features.shape[1], MOST)
     figure = Figure(figsize=(1.6 * shown + 0.6, 1.6 * shown + 0.6), dpi=110, layout="constrained")
-    FigureCanvasAgg(figure)
+    canvas = FigureCanvasAgg(figure)
     grid = figure.subplots(shown, shown, squeeze=False, sharex="col")
     size = np.clip(2000 / len(features), 1, 12)
     for row in range(shown):
@@ -48,6 +44,5 @@ def scatter_matrix(features: np.ndarray, names: Sequence[str], out: str | os.Pat
                 axes.set_ylabel(names[row], fontsize=7)
     if features.shape[1] > shown:
         figure.suptitle(f"the first {shown} of {features.shape[1]} features", fontsize=8)
-    with replacing(out) as temporary:
-        figure.savefig(temporary, format="png")
-    return Path(out)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
