@@ -115,7 +115,7 @@ def test_a_converter_that_is_not_installed_is_told(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tf2onnx" else object())
     code, said = refused("--model shipped:gan --out out --format onnx")
     assert code == 1
-    assert "ONNX needs tf2onnx, which is not installed: pip install 'gmzoo[onnx]'" in said
+    assert "ONNX needs tf2onnx, which is not installed. Install it: pip install tf2onnx onnxruntime" in said
     (tmp_path / "there").mkdir()
     code, said = refused("--model shipped:gan --out there --format onnx")
     assert (code, "there exists." in said) == (2, True)

@@ -52,7 +52,6 @@ class Format:
         title: its name.
         ending: of its files.
         needs: the packages that convert and check, beside TensorFlow.
-        extra: of ours, which installs them.
         convert: a SavedModel's folder and a signature's name -> the content of a file.
         run: that content, and inputs by name -> outputs by name.
     """
@@ -60,7 +59,6 @@ class Format:
     title: str
     ending: str
     needs: tuple[str, ...]
-    extra: str
     convert: Callable[[Path, str], bytes]
     run: Callable[[bytes, Arrays], Arrays]
 
@@ -138,8 +136,8 @@ def run_onnx(content: bytes, inputs: Arrays) -> Arrays:
 
 
 FORMATS = {
-    "litert": Format("LiteRT", ".tflite", (), "", to_litert, run_litert),
-    "onnx": Format("ONNX", ".onnx", ("tf2onnx", "onnxruntime"), "onnx", to_onnx, run_onnx),
+    "litert": Format("LiteRT", ".tflite", (), to_litert, run_litert),
+    "onnx": Format("ONNX", ".onnx", ("tf2onnx", "onnxruntime"), to_onnx, run_onnx),
 }
 
 
@@ -152,8 +150,8 @@ def check_installed(kind: str) -> None:
     wanted = FORMATS[kind]
     if missing := [name for name in wanted.needs if importlib.util.find_spec(name) is None]:
         raise ZooError(
-            f"{wanted.title} needs {' and '.join(missing)}, which is not installed: "
-            f"pip install 'gmzoo[{wanted.extra}]'"
+            f"{wanted.title} needs {' and '.join(missing)}, which is not installed.\n"
+            f"Install it: pip install {' '.join(wanted.needs)}"
         )
 
 
