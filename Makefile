@@ -51,7 +51,7 @@ $(VENV)/.run: setup.cfg constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP_INSTALL) --editable '.[dev]'
+	@$(PIP_INSTALL) --editable '.[dev,onnx]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
@@ -121,7 +121,7 @@ lock: export PIP_BUILD_CONSTRAINT :=
 lock: | $(BIN)/python
 	@rm -rf build/lock && $(BIN)/python -m venv build/lock
 	build/lock/bin/python -m pip install --quiet --dry-run --ignore-installed --report build/lock/report.json \
-	  '.[demo,docs,dev,ray]'
+	  '.[demo,docs,dev,onnx,ray]'
 	@build/lock/bin/python -c 'import json; \
 	  found = [item["metadata"] for item in json.load(open("build/lock/report.json"))["install"]]; \
 	  names = sorted(each["name"].lower() + "==" + each["version"] for each in found if each["name"] != "gmzoo"); \

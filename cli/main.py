@@ -22,7 +22,7 @@ from zoo.errors import ZooError, nearest
 #: The commands, as `--help` shows them. Each is a module of this package that holds `command`.
 SECTIONS = {
     "Look around": ("list", "info", "datasets", "runs", "doctor"),
-    "Train and deploy": ("train", "launch", "export"),
+    "Train and deploy": ("train", "launch", "export", "serve"),
     "Use a trained model": (
         "sample",
         "score",

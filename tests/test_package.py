@@ -87,7 +87,7 @@ def test_metadata(wheel):
     metadata = email.message_from_string(wheel.read(f"{folder}/METADATA").decode())
     assert metadata["Name"] == "gmzoo"
     assert "3.11" in metadata["Requires-Python"]
-    assert set(metadata.get_all("Provides-Extra")) == {"gpu", "demo", "docs", "dev", "ray"}
+    assert set(metadata.get_all("Provides-Extra")) == {"gpu", "demo", "onnx", "docs", "dev", "ray"}
     for line in metadata.get_all("Requires-Dist"):
         assert "<" in line or "setuptools" in line, f"no upper bound: {line}"
     assert "gmzoo = zoo.cli.main:main" in wheel.read(f"{folder}/entry_points.txt").decode()
@@ -102,7 +102,7 @@ def test_constraints_are_exact_and_complete():
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
     wanted = "\n".join(
-        [config["options"]["install_requires"], *(extras[name] for name in ("demo", "docs", "dev"))]
+        [config["options"]["install_requires"], *(extras[name] for name in ("demo", "docs", "dev", "onnx"))]
     )
     named = {normal(re.split(r"[ ;\[]", line)[0]) for line in wanted.splitlines() if line and line[0] != "#"}
     assert named <= locked

@@ -71,15 +71,33 @@ def train(name: str, **options: Any) -> Run | None:
     return training.train(name, **options)
 
 
-def export(model: str | os.PathLike[str], path: str | os.PathLike[str]) -> os.PathLike[str]:
+def export(
+    model: str | os.PathLike[str], path: str | os.PathLike[str], kind: str = "savedmodel"
+) -> os.PathLike[str]:
     """Copies a trained model to `<path>/<next version>`: `path` is a base path of TensorFlow Serving.
 
-    Returns:
-        The version's folder.
-    """
-    from zoo.exporting import publish
+    Args:
+        model: as `load` takes it.
+        path: the base path; of another format a folder that does not exist.
+        kind: `savedmodel`; `litert` or `onnx` for what draws nothing: see `zoo.converting`.
 
-    return publish(load(model).path, path)
+    Returns:
+        The version's folder, or that of the files.
+    """
+    loaded = load(model)
+    if kind == "savedmodel":
+        from zoo.exporting import publish
+        from zoo.serving import write_beside
+
+        version = publish(loaded.path, path)
+        write_beside(version)
+        return version
+    from pathlib import Path
+
+    from zoo import converting
+
+    converting.convert(loaded, Path(path), kind)
+    return Path(path)
 
 
 def evaluate(

@@ -1,11 +1,12 @@
 """SavedModels where nothing of ours is: a Python without our code, and C++ without Python.
 
-One process of each kind runs every signature of every model.
+One process of each kind runs every signature of every model; one in C++ those of all shipped models.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +16,11 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from tensorflow.core.framework.attr_value_pb2 import NameAttrList
+from tensorflow_serving.apis.prediction_log_pb2 import PredictionLog
+
+from zoo import registry
+from zoo.exporting import DEFAULTS, WARM_UP_FILE
+from zoo.stages import CARD_FILE
 
 pytestmark = pytest.mark.xdist_group("processes")
 
@@ -91,19 +97,89 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
-def test_cpp_gives_the_same(calls, loader, tmp_path):
-    command = [str(loader)]
+def assert_cpp_gives_the_same(program: Path, calls: list[Call], folder: Path, timeout: float) -> None:
+    """One process of the C++ program answers all calls as this process did."""
+    command = [str(program)]
     for index, call in enumerate(calls):
         request = NameAttrList(name=call.signature)
         for name, value in call.inputs.items():
             request.attr[name].tensor.CopyFrom(tf.make_tensor_proto(value))
-        (tmp_path / f"{index}.request").write_bytes(request.SerializeToString())
+        (folder / f"{index}.request").write_bytes(request.SerializeToString())
         command += [str(call.path), f"{index}.request", f"{index}.response"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=timeout)
     assert done.returncode == 0, done.stderr
     for index, call in enumerate(calls):
-        response = NameAttrList.FromString((tmp_path / f"{index}.response").read_bytes())
+        response = NameAttrList.FromString((folder / f"{index}.response").read_bytes())
         found = {name: tf.make_ndarray(value.tensor) for name, value in response.attr.items()}
         assert found.keys() == call.outputs.keys()
         for name, value in call.outputs.items():
             assert_same(found[name], value, f"{call.path} {call.signature} {name}")
+
+
+def test_cpp_gives_the_same(calls, loader, tmp_path):
+    assert_cpp_gives_the_same(loader, calls, tmp_path, timeout=300)
+
+
+# -- the shipped models --------------------------------------------------------------------------------------
+
+SHIPPED = sorted(path.parent for path in registry.SHIPPED.glob("*/*/saved_model.pb"))
+
+
+def warm_ups(path: Path) -> dict[str, dict[str, np.ndarray]]:
+    """The requests of one row that a server replays when it loads a model, by signature."""
+    records = tf.data.TFRecordDataset(str(path / WARM_UP_FILE)).as_numpy_iterator()
+    requests = [PredictionLog.FromString(record).predict_log.request for record in records]
+    return {
+        each.model_spec.signature_name: {k: tf.make_ndarray(v) for k, v in each.inputs.items()}
+        for each in requests
+    }
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.parent.name)
+def test_shipped_model_has_a_warm_up_request_for_each_signature(path):
+    signatures = json.loads((path / CARD_FILE).read_text(encoding="utf-8"))["signatures"]
+    requests = warm_ups(path)
+    assert requests.keys() == signatures.keys()
+    for name, inputs in requests.items():
+        assert inputs.keys() == signatures[name]["inputs"].keys()
+        for tensor, spec in signatures[name]["inputs"].items():
+            value = inputs[tensor]
+            assert len(value) == 1
+            assert value.dtype == (object if spec["dtype"] == "string" else spec["dtype"])
+            assert all(size in (None, own) for size, own in zip(spec["shape"], value.shape, strict=True))
+
+
+def three_rows(request: dict[str, np.ndarray], signature: str, raw) -> dict[str, np.ndarray]:
+    """Three rows like the one of a request for warming up, with contents of their own where that may be."""
+    random = np.random.default_rng(0)
+    found = {name: np.repeat(value, 3, axis=0) for name, value in request.items()}
+    for name, value in found.items():
+        if name == "seed":
+            found[name] = np.array([0, 7, 12_345_678_901])
+        elif name == "code" and signature == "decode" and value.dtype.kind == "f":
+            if "prior" in raw.signatures:
+                found[name] = raw.signatures["prior"](seed=tf.range(3, dtype=tf.int64))["code"].numpy()
+        elif value.dtype == np.float32 and name != "temperature":
+            found[name] = random.random(value.shape, np.float32)
+        elif value.dtype == bool:
+            found[name] = random.random(value.shape) < 0.5
+        elif name == "tokens":
+            found[name] = random.integers(0, 10, value.shape, np.int32)
+    return found
+
+
+@pytest.mark.slow
+def test_cpp_runs_every_signature_of_every_shipped_model(loader, tmp_path):
+    calls = []
+    for path in SHIPPED:
+        raw = tf.saved_model.load(str(path))
+        requests = warm_ups(path)
+        default = next(name for name in DEFAULTS if name in requests)
+        requests["serving_default"] = requests[default]
+        assert requests.keys() == set(raw.signatures)
+        for signature, request in requests.items():
+            for inputs in (request, three_rows(request, signature, raw)):
+                outputs = raw.signatures[signature](**{k: tf.constant(v) for k, v in inputs.items()})
+                given = {name: value.numpy() for name, value in outputs.items()}
+                calls.append(Call(path, signature, inputs, given))
+    assert_cpp_gives_the_same(loader, calls, tmp_path, timeout=1800)
