@@ -51,7 +51,7 @@ $(VENV)/.run: setup.cfg constraints.txt | $(BIN)/python
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.run
-	@$(PIP_INSTALL) --editable '.[dev,onnx]'
+	@$(PIP_INSTALL) --editable '.[demo,dev,onnx,ray]'
 	@touch $@
 
 $(VENV)/.docs: $(VENV)/.run
