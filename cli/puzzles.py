@@ -16,7 +16,6 @@ from zoo.cli.progress import follow
 from zoo.data import folder
 from zoo.data.loading import parse
 from zoo.errors import UsageError
-from zoo.evaluation.assembly import enlarged
 from zoo.reports import pictures
 
 if typing.TYPE_CHECKING:
@@ -118,6 +117,8 @@ def given_by_the_user(
     Raises:
         UsageError: there are more patches than an image is made of, or none.
     """
+    from zoo.evaluation.assembly import enlarged
+
     count, size, _, channels = model.patches_shape
     found = folder.originals(Path(parse(data)[1]).expanduser(), split)
     owner = dict(zip(found.files, found.domains or ["image"] * len(found), strict=True))
