@@ -83,6 +83,11 @@ class Several(Command):
     "was trained on the data]",
 )
 @codes_option
+@click.option(
+    "--temperature",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Of the samples, of a model that has one; below 1: likelier, less varied.",
+)
 @engine_options
 @click.option("--card", is_flag=True, help="Write the figures into the model card, too.")
 @out_options
@@ -96,6 +101,7 @@ def command(
     seed: int | None,
     extractor: str | None,
     codes: Codes | None,
+    temperature: float | None,
     card: bool,
     out: str | None,
     force: bool,
@@ -136,6 +142,8 @@ def command(
         raise UsageError(f"--out draws samples above the training images nearest to them: {NOT_SOUGHT}.")
     if codes is not None and card:
         raise UsageError("Figures of a prior that was supposed do not belong to the model: leave out --card.")
+    if temperature is not None and card:
+        raise UsageError("Figures of another temperature do not belong to the model: leave out --card.")
     loaded = [inputs.load_model(each, runs_dir, source) for each in several or (model,)]
     if codes is not None:
         from zoo.evaluation.supposed import suppose
@@ -158,6 +166,7 @@ def command(
         **{key: source[key] for key in ("limit", "data_dir", "skip_bad")},
         **({} if samples is None else {"samples": samples}),
         "seed": seed or 0,
+        "temperature": temperature,
     }
     evaluate.check_alike(loaded, source["data"], split)
     with spread_over(engine, actors, loaded):

@@ -128,6 +128,19 @@ def test_the_score_of_the_test_split_is_that_of_the_run(use, library):
     assert found["bits_per_character"] == pytest.approx(result["bits_per_character"]["value"], rel=1e-4)
 
 
+def test_a_temperature_of_samples_is_in_their_receipt_and_not_in_the_card(use):
+    def of(*words):
+        return use("evaluate", "--metrics", "variety", "--samples", 8, "--split", "test", *words)
+
+    cold, usual = (of("--json", *words).json for words in (["--temperature", 0.01], []))
+    for name, each in cold["metrics"].items():
+        assert each["receipt"].get("temperature") == 0.01, name
+        assert "temperature" not in usual["metrics"][name]["receipt"]
+    assert any(each["value"] != usual["metrics"][name]["value"] for name, each in cold["metrics"].items())
+    assert ", temperature 0.01\n" in of("--temperature", 0.01).out
+    assert of("--temperature", 0.01, "--card").code == 2
+
+
 def test_another_text_is_scored_in_the_tokens_of_the_model(use, library):
     done = use("score", "--data", f"text:{library}/other.txt", "--out", "x.csv")
     assert done.code == 0, done.err

@@ -287,6 +287,7 @@ def evaluate(
     skip_bad: bool = False,
     follow: Follow = unseen,
     memory: Memory | None = None,
+    temperature: float | None = None,
 ) -> Metrics:
     """Measures a trained model by what it can do.
 
@@ -303,6 +304,7 @@ def evaluate(
         limit, data_dir, skip_bad: as `zoo.data.load` takes them.
         follow: shows how far long work is.
         memory: what is kept for the next model that is measured with the same data.
+        temperature: of the samples, of a model that has one; 1 where it is None.
 
     Returns:
         Name -> {value, standard_error, unit, kind, better, receipt}: see `zoo.evaluation.metrics`.
@@ -313,11 +315,11 @@ def evaluate(
     check_names(metrics or ())
     if samples < 1:
         raise UsageError(f"samples must be at least 1, not {samples}.")
-    subject = subject_of(
-        model, dataset, split, limit,
-        Options(samples, seed, extractor, runs, {"data_dir": data_dir, "skip_bad": skip_bad}, follow),
-        {} if memory is None else memory,
-    )  # fmt: skip
+    if temperature is not None and "temperature" not in model.conditions:
+        raise UsageError(f"{model.name} has no temperature.")
+    reading = {"data_dir": data_dir, "skip_bad": skip_bad}
+    options = Options(samples, seed, extractor, runs, reading, follow, temperature)
+    subject = subject_of(model, dataset, split, limit, options, {} if memory is None else memory)
     chosen = _chosen(subject, metrics)
     subject.wanted = frozenset(chosen)
     found: Metrics = {}

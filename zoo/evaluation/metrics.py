@@ -26,7 +26,7 @@ SCHEMA = 1
 #: How the names of likelihoods begin; a cross-entropy of classes is in nats too, and none.
 LIKELIHOODS = r"log_prob|elbo|iwae|importance_weighted|nats_per|bits_per"
 #: What of their receipts several models must agree in for a mean over them to mean something.
-ALIKE = ("dataset", "split", "n", "fingerprint", "shape", "levels", "extractor_hash")
+ALIKE = ("dataset", "split", "n", "fingerprint", "shape", "levels", "extractor_hash", "temperature")
 
 
 def metric(
@@ -147,7 +147,8 @@ def made_of(receipts: Sequence[Mapping[str, Any]], models: int) -> list[tuple[st
         lines.append(("models", f"{models}: means over them"))
     if drawn:
         begun = f", from seed {drawn['seed']} on" if "seed" in drawn else ""
-        lines.append(("samples", f"{drawn['samples']:,}{begun}"))
+        told = f", temperature {drawn['temperature']:g}" if "temperature" in drawn else ""
+        lines.append(("samples", f"{drawn['samples']:,}{begun}{told}"))
     if parts := next((each for each in receipts if "other_part" in each), None):
         lines.append(("floor", f"{parts['n']:,} and {parts['other_part']:,} real images"))
     if seen:

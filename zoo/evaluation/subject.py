@@ -56,6 +56,7 @@ class Options:
         runs: where runs live.
         reading: skip_bad and data_dir, as `zoo.data.load` takes them.
         follow: shows how far long work is.
+        temperature: of the samples, of a model that has one; None for 1, its own distribution.
     """
 
     samples: int = SAMPLES
@@ -64,6 +65,7 @@ class Options:
     runs: str | os.PathLike[str] | None = None
     reading: dict[str, Any] = dataclasses.field(default_factory=dict)
     follow: Follow = unseen
+    temperature: float | None = None
 
 
 # What was made of real images and of extractors, for the next model that is measured with them.
@@ -125,6 +127,7 @@ class Subject:
             "resizer": self.extractor.resizer(self.image_shape),
             "levels": self.levels,
             **self.of_captions(self.prompted),
+            **self.of_temperature,
             **more,
         }
 
@@ -132,6 +135,11 @@ class Subject:
     def prompted(self) -> bool:
         """Whether its samples are drawn with the captions of the data."""
         return prompted(self.model)
+
+    @property
+    def of_temperature(self) -> dict[str, float]:
+        """What a receipt says of samples that are not of the model's own distribution."""
+        return {} if self.options.temperature is None else {"temperature": self.options.temperature}
 
     def of_captions(self, used: bool) -> dict[str, str]:
         """What a receipt says of captions that the model is given: what it does not read of them, if any."""
@@ -152,6 +160,7 @@ class Subject:
         if self.prompted:
             prompts, conditions["strict"] = self.data.fields["caption"], False
             conditions["prompt"] = np.asarray(prompts[np.arange(count) % len(prompts)], object)
+        conditions |= self.of_temperature
         return self.options.follow(self.model.iter_samples(seeds, **conditions), count, "sampling")
 
     @functools.cached_property

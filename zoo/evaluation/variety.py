@@ -20,7 +20,7 @@ def runs_of_words(subject: Subject) -> Metrics:
     texts = [row.decode("utf-8", "replace") for piece in subject.samples(count) for row in piece.tolist()]
     length = sum(map(len, texts))
     real = _real_texts(subject, length)
-    receipt = {**subject.receipt, "samples": count}
+    receipt = {**subject.receipt, "samples": count, **subject.of_temperature}
     found: Metrics = {}
     for n in (1, 2, 3):
         beside = {
