@@ -8,8 +8,8 @@ BIN := $(VENV)/bin
 WHEEL_VENV := .venv-wheel
 WHEEL = $(wildcard $(CURDIR)/dist/*.whl)
 
-# All of benchmarks/ but the peers, which another interpreter runs, and the tools.
-MEASURED = $(filter-out %_torch.py %/convert_real_data.py %/glyph_reader.py %/shape_reader.py %/rnn_gradients.py, $(wildcard benchmarks/*.py))
+# An interpreter that has PyTorch, beside which `make bench` measures.
+TORCH ?=
 
 # The exact versions, for what builds as for what runs; `make lock` alone looks at the ranges of setup.cfg.
 export PIP_CONSTRAINT := $(CURDIR)/constraints.txt
@@ -29,7 +29,8 @@ help:
 	@echo "make test-faults what is killed, cut, full, broken or hostile (root mounts the full disks)"
 	@echo "make lint        ruff, and mypy over the wheel"
 	@echo "make docs        the documentation, into site/"
-	@echo "make bench       speed, memory and scaling"
+	@echo "make bench       speed, memory and growth of all models, into build/bench/ (hours; benchmarks/table.py"
+	@echo "                 has --models, --parts, --quick); beside PyTorch with TORCH=/path/to/python"
 	@echo "make dist        the wheel and the source archive, into dist/"
 	@echo "make audit       known vulnerabilities of the locked versions, secrets among the files"
 	@echo "make lock        new constraints.txt from the ranges in setup.cfg"
@@ -99,7 +100,7 @@ docs: $(VENV)/.docs
 	@echo "The documentation is $(CURDIR)/site/index.html"
 
 bench: $(VENV)/.dev
-	@set -e; for each in $(MEASURED); do echo "$$each"; $(BIN)/python $$each; done
+	$(BIN)/python benchmarks/table.py $(if $(TORCH),--torch $(TORCH))
 
 # setuptools copies through build/ and never clears it: files that were removed would be shipped.
 wheel: $(VENV)/.dev

@@ -16,21 +16,18 @@ import argparse
 import json
 import os
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from importlib.util import find_spec
-from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import tensorflow as tf
+from peers import add_torch, ask_peer
 
 from zoo.models.nade import NADE, Config
 from zoo.noise import RowNoise, StepNoise
 
-PEER = Path(__file__).with_name("nade_torch.py")
 DENSITIES = {"13 % ones, as binarized MNIST": 0.13, "half ones": 0.5, "all ones, the worst case": 2.0}
 MODES = {
     "stored": {"memory": "stored"},
@@ -74,25 +71,9 @@ def seconds(run: Run, repeats: int) -> float:
     return statistics.median(times)
 
 
-def peer_rate(python: str, options: argparse.Namespace, density: float) -> tuple[str, float]:
-    """PyTorch's version, and its examples a second."""
-    arguments = {
-        "--dimensions": options.side**2,
-        "--hidden-units": options.hidden_units,
-        "--batch-size": options.batch_size,
-        "--steps": options.steps,
-        "--threads": os.cpu_count(),
-        "--density": density,
-    }
-    line = [python, str(PEER), *(str(item) for pair in arguments.items() for item in pair)]
-    done = subprocess.run(line, check=True, capture_output=True, text=True)
-    found = json.loads(done.stdout)
-    return found["version"], found["examples_per_second"]
-
-
-def train_table(options: argparse.Namespace, python: str | None) -> list[str]:
-    """Examples a second of each mode at each density, and how many times the peer's."""
-    rows, version = [], ""
+def training_rates(options: argparse.Namespace) -> list[dict[str, Any]]:
+    """Examples a second of each mode at each density, and of the peer."""
+    rows: list[dict[str, Any]] = []
     for name, density in DENSITIES.items():
         random = np.random.default_rng(0).random((options.batch_size, options.side, options.side, 1))
         images = (random < density).astype(np.float32)
@@ -103,21 +84,36 @@ def train_table(options: argparse.Namespace, python: str | None) -> list[str]:
         for run in runs.values():
             run()
         rates: dict[str, list[float]] = {mode: [] for mode in runs}
-        peers = []
+        peers: dict[str, list[float]] = {}
         for _ in range(options.rounds):
             for mode, run in runs.items():
                 rates[mode].append(options.batch_size / seconds(run, options.steps))
-            if python:
-                version, rate = peer_rate(python, options, density)
-                peers.append(rate)
-        peer = statistics.median(peers) if peers else None
-        for mode, found in rates.items():
-            ours = statistics.median(found)
-            ratio = f"{ours / peer:.2f}" if peer else "-"
-            rows.append(f"| {name} | {mode} | {ours:,.0f} | {ratio} |")
-        if peer:
-            rows.append(f"| {name} | PyTorch {version}, a loop | {peer:,.0f} | 1 |")
-    return ["| images | mode | examples/s | times PyTorch |", "|---|---|---:|---:|", *rows]
+            if options.torch:
+                arguments = {
+                    "--dimensions": options.side**2,
+                    "--hidden-units": options.hidden_units,
+                    "--batch-size": options.batch_size,
+                    "--steps": options.steps,
+                    "--threads": os.cpu_count(),
+                    "--density": density,
+                }
+                found = ask_peer(options.torch, __file__, arguments)
+                loop = f"PyTorch {found['version']}, a loop"
+                peers.setdefault(loop, []).append(found["examples_per_second"])
+        peer = [statistics.median(each) for each in peers.values()]
+        for mode, each in {**rates, **peers}.items():
+            rate = statistics.median(each)
+            times = rate / peer[0] if peer else None
+            rows.append({"images": name, "mode": mode, "examples_per_second": rate, "times_pytorch": times})
+    return rows
+
+
+def train_table(rows: list[dict[str, Any]]) -> list[str]:
+    lines = ["| images | mode | examples/s | times PyTorch |", "|---|---|---:|---:|"]
+    for row in rows:
+        times = "-" if row["times_pytorch"] is None else f"{row['times_pytorch']:.2f}"
+        lines.append(f"| {row['images']} | {row['mode']} | {row['examples_per_second']:,.0f} | {times} |")
+    return lines
 
 
 def sample_table(options: argparse.Namespace) -> list[str]:
@@ -151,12 +147,15 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=100)
     parser.add_argument("--steps", type=int, default=10, help="steps of a round")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--torch", metavar="PYTHON", help="an interpreter that has PyTorch")
+    parser.add_argument("--json", action="store_true", help="the first table alone, as JSON")
+    add_torch(parser)
     options = parser.parse_args()
-    python = options.torch or (sys.executable if find_spec("torch") else None)
+    if options.json:
+        print(json.dumps(training_rates(options)))
+        return
     print(f"{options.side**2} x {options.hidden_units}, batch {options.batch_size}, {os.cpu_count()} cores\n")
-    print("\n".join([*train_table(options, python), "", *sample_table(options)]))
-    if not python:
+    print("\n".join([*train_table(training_rates(options)), "", *sample_table(options)]))
+    if not options.torch:
         print("\nWithout PyTorch: it is not installed here; --torch names an interpreter that has it.")
 
 

@@ -17,7 +17,7 @@ import argparse
 import os
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import keras
 import numpy as np
@@ -89,6 +89,11 @@ def passing(model: GenerativeModel, rows: int, passes: int) -> Callable[[], obje
     return lambda: graph(x).numpy()
 
 
+def exponent(sizes: Sequence[float], times: Sequence[float]) -> float:
+    """The slope of log(time) over log(size)."""
+    return float(np.polyfit(np.log(sizes), np.log(times), 1)[0])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=64, help="images drawn at a time")
@@ -114,10 +119,8 @@ def main() -> None:
                 passes = min(options.passes, model.dimensions)
                 one = seconds(passing(model, rows, passes), options.repeats) / passes
                 naive = one * model.dimensions
-        exponent = np.polyfit(
-            *(np.log(each) for each in ([side**2 for side in times], [*times.values()])), 1
-        )[0]
-        cells = [*(f"{each:.2f}" for each in times.values()), f"{exponent:.2f}", f"{naive:.1f}"]
+        slope = exponent([side**2 for side in times], [*times.values()])
+        cells = [*(f"{each:.2f}" for each in times.values()), f"{slope:.2f}", f"{naive:.1f}"]
         print(f"| {name} | {' | '.join(cells)} | {naive / times[options.side]:.0f} |", flush=True)
 
 

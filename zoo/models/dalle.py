@@ -116,7 +116,7 @@ PRESETS = {
                 "beta_2": 0.98,
             }
         },
-        "expect": "captions to 32x32: two of three shapes, nearly all else as the caption says; 90 min of a core",
+        "expect": "captions to 32x32: two of three shapes, nearly all else as they say; 90 min of one core",
     },
     "paper": {
         "config": {
