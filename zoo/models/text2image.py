@@ -82,6 +82,8 @@ PRESETS = {
             "discriminator_width": 32,
             "hidden": 256,
             "projection": True,
+            "discriminator_norm": False,
+            "real_penalty": 1.0,
             "wrong_candidates": 16,
         },
         "dataset": "shapes/heldout",
