@@ -292,12 +292,14 @@ def multiply_adds(kind: str, inputs: Sequence[Any], attributes: Sequence[Any], o
             for letter, length in zip(term, x.shape, strict=True)
         }
         return math.prod(letters.values())
-    if kind == "Conv2D":  # the kernel is [H, W, C, filters], and each output has H * W * C of them
-        return math.prod(outputs[0].shape) * math.prod(inputs[1].shape[:-1])
-    if kind == "Conv2DBackpropInput":  # as a layer it is a Conv2DTranspose
-        return math.prod(inputs[2].shape) * math.prod(inputs[1].shape[:-1])
-    if kind == "Conv2DBackpropFilter":
-        return math.prod(inputs[2].shape) * math.prod(outputs[0].shape[:-1])
+    # A kernel is [H, W, C, filters], and each output has H * W * C of its weights; if depthwise, H * W.
+    weights = -1 if kind.startswith("Conv") else 2
+    if kind in ("Conv2D", "DepthwiseConv2dNative"):
+        return math.prod(outputs[0].shape) * math.prod(inputs[1].shape[:weights])
+    if kind in ("Conv2DBackpropInput", "DepthwiseConv2dNativeBackpropInput"):  # as a layer the transposed one
+        return math.prod(inputs[2].shape) * math.prod(inputs[1].shape[:weights])
+    if kind in ("Conv2DBackpropFilter", "DepthwiseConv2dNativeBackpropFilter"):
+        return math.prod(inputs[2].shape) * math.prod(outputs[0].shape[:weights])
     if kind.startswith(("Conv", "DepthwiseConv", "SparseMatMul", "SparseTensorDense")):
         raise ValueError(f"{kind} cannot be counted")
     return 0
