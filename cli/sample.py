@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zoo.cli.command import Command, codes_option, model_options, out_options
-from zoo.cli.shards import Wanted, make, shard_options
+from zoo.cli.shards import KEPT, Wanted, make, shard_options
 from zoo.errors import UsageError
 
 if TYPE_CHECKING:
@@ -93,10 +93,14 @@ def command(
     chosen = inputs.parse_seeds(seeds, count, seed)
     shards = Wanted(engine, actors, shard, shard_format, shard_size)
     if shards.sharded:
+        if force:
+            raise UsageError(KEPT)
         folder = shards.folder(out)
         if codes is not None:
             raise UsageError("--codes supposes a prior in one process: leave it out, or the shards.")
         loaded = inputs.load_model(model, runs_dir)
+        if shard_format == "png" and loaded.modality != "image":
+            raise UsageError("Only images can be written as PNG: use --shard-format tfrecord, or parquet.")
         prompts = None if texts is None else samples.in_turn(texts, len(chosen))
         # What is wrong with a condition is told now.
         samples.drawn(loaded, chosen[:1], prompts=None if prompts is None else prompts[:1], **wanted)

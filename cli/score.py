@@ -21,7 +21,7 @@ from zoo.cli.command import (
     out_options,
     split_option,
 )
-from zoo.cli.shards import Wanted, make, shard_options
+from zoo.cli.shards import KEPT, Wanted, make, shard_options
 from zoo.errors import UsageError
 
 if typing.TYPE_CHECKING:
@@ -108,6 +108,8 @@ def command(
     if shards.sharded:
         if threshold is not None:
             raise UsageError("Shards hold no flags: leave out --threshold.")
+        if force:
+            raise UsageError(KEPT)
         score_in_shards(shards, model, runs_dir, importance_samples, seed, out, as_json, source)
         return
     path = output.check_out(out, force, (".csv", ".png"))
@@ -239,7 +241,10 @@ def score_in_shards(
     )
     here = rows_of(loaded, data, seed or 0, importance_samples or 50)
     if not make(shards, folder, "scores", len(data), settings, opening, here, "parquet"):
-        click.echo(folder)
+        if as_json:
+            output.write_json({"model": loaded.name, "shards": str(folder), "complete": False})
+        else:
+            click.echo(folder)
         return
     parts = [*read(folder)]
     columns = {

@@ -19,6 +19,9 @@ if typing.TYPE_CHECKING:
 
 log = logging.getLogger("gmzoo")
 
+#: Said where --force is given with shards.
+KEPT = "Shards that are there are never replaced: leave out --force, or choose another --out."
+
 engine_options = stacked(
     click.option(
         "--engine",
@@ -91,7 +94,7 @@ class Wanted:
             raise UsageError("--actors goes with --engine ray.")
         output.check_writable(Path(out))
         self.part  # noqa: B018  what is wrong with it is told now
-        return Path(out)
+        return Path(out).resolve()  # actors on Ray have working directories of their own
 
 
 def make(

@@ -88,8 +88,8 @@ def trained(name: str, data: str | None, runs_dir: str | None, **options: Any) -
         name, data, runs_dir: as typed.
         **options: of `zoo.training.train`.
     """
+    from zoo import cluster, registry
     from zoo import data as datasets
-    from zoo import registry
     from zoo.cli import startup
     from zoo.cli.progress import TrainingProgress
 
@@ -109,9 +109,10 @@ def trained(name: str, data: str | None, runs_dir: str | None, **options: Any) -
         try:
             return train(name, dataset=data, runs=runs_dir, progress=progress, **options)
         except Stopped as stopped:
-            progress.message(
-                f"Stopped at step {stopped.step}; everything is saved. Go on with: {command_line()}"
-            )
+            if options["strategy"] != "multi-worker" or cluster.find().index == 0:
+                progress.message(
+                    f"Stopped at step {stopped.step}; everything is saved. Go on with: {command_line()}"
+                )
             sys.exit(stopped.code)
 
 

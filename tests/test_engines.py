@@ -37,7 +37,7 @@ def ray():
 
 def opened(folder: Path, deadly: bool) -> Callable[[int, int], Iterator[dict[str, np.ndarray]]]:
     """A source that notes each time it is opened, and once takes its process with it."""
-    (folder / f"opened-{os.getpid()}").touch()
+    (folder / f"opened-{os.getpid()}").touch(exist_ok=False)
 
     def rows(start: int, stop: int) -> Iterator[dict[str, np.ndarray]]:
         yield {"row": np.arange(start, start + 1)}
@@ -57,7 +57,8 @@ def test_shards_are_made_once_and_an_actor_that_is_killed_loses_none(ray, tmp_pa
     job.begin()
     done = sum(engines.make(job, job.missing(), functools.partial(opened, notes, deadly), actors=2))
     assert done == ROWS
-    assert len([*notes.glob("opened-*")]) == (3 if deadly else 2)  # once in each actor
+    # Once in each actor: two of them, of which one alone may have done all, and a third for one that died.
+    assert 1 + deadly <= len([*notes.glob("opened-*")]) <= 2 + deadly
     assert job.finish()["complete"]
     assert np.concatenate([part["row"] for part in sharding.read(job.folder)]).tolist() == [*range(ROWS)]
     assert [*engines.make(job, job.missing(), functools.partial(opened, notes, False))] == []
@@ -105,7 +106,7 @@ def test_workers_are_placed_and_started_again(ray, tmp_path):
     told: list[tuple[int, str]] = []
     command = [sys.executable, "-c", WORKER, str(tmp_path / "died")]
     code = launch(
-        lambda: engines.HostGroup(ray, command, 2, lambda index, text: told.append((index, text))), 1
+        lambda _: engines.HostGroup(ray, command, 2, lambda index, text: told.append((index, text))), 1
     )
     assert code == 0
     found = {index: find({"TF_CONFIG": text}) for index, text in told if text.startswith("{")}

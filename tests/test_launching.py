@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import os
 import re
@@ -38,10 +37,11 @@ def run(tmp_path, monkeypatch):
 
     def run(code: str, count: int = 2, restarts: int = 0) -> tuple[int, list[tuple[int, str]]]:
         told: list[tuple[int, str]] = []
-        start = functools.partial(
-            LocalGroup, worker(code), count, lambda index, text: told.append((index, text))
-        )
-        return launch(start, restarts), told
+
+        def tell(index: int, text: str) -> None:
+            told.append((index, text))
+
+        return launch(lambda _: LocalGroup(worker(code), count, tell), restarts), told
 
     return run
 
@@ -88,7 +88,7 @@ LAUNCHER = """
 import sys
 from zoo.launching import LocalGroup, launch
 tell = lambda index, text: print(index, text, flush=True)
-sys.exit(launch(lambda: LocalGroup(sys.argv[1:], 2, tell), 3))
+sys.exit(launch(lambda _: LocalGroup(sys.argv[1:], 2, tell), 3))
 """
 
 
@@ -129,29 +129,30 @@ def test_ports_are_free_and_different():
     assert len(set(free_ports(5))) == 5
 
 
-def gmzoo(folder: Path, *words: str) -> subprocess.Popen[str]:
+def gmzoo(folder: Path, name: str, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-    command = [*launching.gmzoo(), "launch", "--workers", "2", "--", "train", "vae", "--preset", "tiny"]
+    command = [*launching.gmzoo(), "launch", "--workers", "2", "--", "train", name, "--preset", "tiny"]
     options = ["--steps", "66", "--batch-size", "128", "--runs-dir", str(folder), *words]
     return subprocess.Popen([*command, *options], env=environment, stderr=subprocess.PIPE, text=True)
 
 
-def weights(folder: Path) -> dict[str, np.ndarray]:
-    found = checkpoints.newest(folder / "vae-001/checkpoints", "vae")
+def weights(folder: Path, name: str) -> dict[str, np.ndarray]:
+    found = checkpoints.newest(folder / f"{name}-001/checkpoints", name)
     assert found is not None
     assert found[1]["step"] == 66
     return found[0]
 
 
 @pytest.mark.slow
-def test_a_worker_killed_by_kill_9_and_one_stopped_resume_the_run(tmp_path):
+@pytest.mark.parametrize("name", ["vae", "dcgan"])  # two players, BatchNorm and averages
+def test_a_worker_killed_by_kill_9_and_one_stopped_resume_the_run(tmp_path, name):
     """A run of two workers that is broken twice ends with the bits of one that is not."""
     whole, broken = tmp_path / "whole", tmp_path / "broken"
-    with gmzoo(whole) as process:
+    with gmzoo(whole, name) as process:
         _, told = process.communicate(timeout=900)
     assert process.returncode == 0, told
-    assert [path.name for path in whole.iterdir()] == ["vae-001"]  # the chief alone has a run
-    with gmzoo(broken) as process:
+    assert [path.name for path in whole.iterdir()] == [f"{name}-001"]  # the chief alone has a run
+    with gmzoo(broken, name, "--new") as process:  # which counts once
         assert process.stderr is not None
         lines: list[str] = []
         for line in process.stderr:
@@ -165,10 +166,13 @@ def test_a_worker_killed_by_kill_9_and_one_stopped_resume_the_run(tmp_path):
         rest = process.communicate(timeout=900)[1]
     assert process.returncode == 128 + signal.SIGTERM, rest
     assert "all are started again" in "".join(lines)
-    assert "everything is saved" in rest
-    with gmzoo(broken) as process:
+    assert rest.count("everything is saved") == 1  # the chief alone says so, and what goes on with it
+    assert "Go on with: gmzoo launch --workers 2 -- train" in rest
+    assert "--new" not in rest.partition("Go on with:")[2]
+    assert [path.name for path in broken.iterdir()] == [f"{name}-001"]
+    with gmzoo(broken, name) as process:
         told = process.communicate(timeout=900)[1]
     assert process.returncode == 0, told
     assert "resuming" in told
-    ours, theirs = weights(broken), weights(whole)
+    ours, theirs = weights(broken, name), weights(whole, name)
     assert [name for name in theirs if ours[name].tobytes() != theirs[name].tobytes()] == []

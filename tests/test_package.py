@@ -102,7 +102,10 @@ def test_constraints_are_exact_and_complete():
     config.read(ROOT / "setup.cfg", encoding="utf-8")
     extras = config["options.extras_require"]
     wanted = "\n".join(
-        [config["options"]["install_requires"], *(extras[name] for name in ("demo", "docs", "dev", "onnx"))]
+        [
+            config["options"]["install_requires"],
+            *(extras[name] for name in ("demo", "docs", "dev", "onnx", "ray")),
+        ]
     )
     named = {normal(re.split(r"[ ;\[]", line)[0]) for line in wanted.splitlines() if line and line[0] != "#"}
     assert named <= locked

@@ -22,6 +22,8 @@ TF_CONFIG = "TF_CONFIG"
 #: The first port of the workers of a node that Slurm describes; each further one has the next.
 PORT = "GMZOO_PORT"
 FIRST_PORT = 12_345
+#: The command that started all workers, as they learn it from `gmzoo launch`.
+STARTED_BY = "GMZOO_STARTED_BY"
 #: The kinds of task that train.
 TRAINING = ("chief", "worker")
 

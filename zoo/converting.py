@@ -191,7 +191,7 @@ def convert(model: LoadedModel, out: Path, kind: str) -> dict[Path, float]:
             except ZooError as error:
                 failed[name] = str(error)
                 continue
-            difference = max(compare(model, wanted, name, content, rows) for rows in ROWS)
+            difference = float(np.max([compare(model, wanted, name, content, rows) for rows in ROWS]))
             (folder / f"{name}{wanted.ending}").write_bytes(content)
             found[out / f"{name}{wanted.ending}"] = difference
         if not found:
@@ -260,10 +260,12 @@ def compare(model: LoadedModel, wanted: Format, name: str, content: bytes, rows:
             raise ZooError(f"{name} of {model.name} gives another shape of {output} in {wanted.title}.")
         apart = np.abs(theirs.astype(np.float64) - ours) / np.maximum(1.0, np.abs(ours))
         differences.append(float(apart.max()))
-    if not max(differences) <= TOLERANCE:
-        far = f"{max(differences):.2g}"
-        raise ZooError(f"{name} of {model.name} differs by {far} in {wanted.title}: nothing was written.")
-    return max(differences)
+    largest = float(np.max(differences))  # which is no number where one of them is none
+    if not largest <= TOLERANCE:
+        raise ZooError(
+            f"{name} of {model.name} differs by {largest:.2g} in {wanted.title}: nothing was written."
+        )
+    return largest
 
 
 def examples(model: LoadedModel, name: str, rows: int) -> Arrays:

@@ -1,6 +1,7 @@
 """Ray: shards, signatures and workers on the machines of a cluster, or on the cores of this one.
 
-Ray is imported when it is asked for. Where no cluster is named (RAY_ADDRESS), one is started on this machine.
+Ray is imported when it is asked for. Where no cluster is named (RAY_ADDRESS), one is started on this machine,
+and none that happens to run is joined.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.cluster import Cluster
+from zoo.cluster import STARTED_BY, TF_CONFIG, Cluster
 from zoo.errors import UsageError, ZooError
 from zoo.launching import Group, Told
 from zoo.sharding import Job, Source, opened_late
@@ -44,7 +45,7 @@ def cluster() -> Iterator[Any]:
     ours = not ray.is_initialized()
     if ours:
         ray.init(
-            address=os.environ.get("RAY_ADDRESS"),
+            address=os.environ.get("RAY_ADDRESS") or "local",
             include_dashboard=None if os.environ.get("RAY_ADDRESS") else False,
             log_to_driver=False,
             logging_level="ERROR",
@@ -59,8 +60,14 @@ def cluster() -> Iterator[Any]:
 
 
 def actors_for(ray: Any, wanted: int | None, work: int) -> int:
-    """How many actors: as many as there are processors, and pieces of work."""
-    return max(1, min(wanted or int(ray.cluster_resources().get("CPU", 1)), work))
+    """How many actors: as many as there are GPUs, else processors, and pieces of work."""
+    found = ray.cluster_resources()
+    return max(1, min(wanted or int(found.get("GPU", 0) or found.get("CPU", 1)), work))
+
+
+def gpus_of_each(ray: Any) -> int | None:
+    """What an actor that computes asks for: TensorFlow takes a whole GPU, where there are any."""
+    return 1 if ray.cluster_resources().get("GPU", 0) >= 1 else None
 
 
 class ShardMaker:
@@ -76,6 +83,8 @@ class ShardMaker:
                 self.job.write(index, self.source(*self.job.span(index)))
         except ZooError as error:  # Ray would bring it back as one of its own
             code, text = error.exit_code, str(error)
+        except (OSError, MemoryError) as error:
+            code, text = 1, f"A worker of the cluster failed: {error or type(error).__name__}"
         return {**batch, "code": np.array([code]), "text": np.array([text], object)}
 
 
@@ -95,6 +104,7 @@ def make(
             fn_constructor_args=(job, source),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=actors_for(ray, actors, len(indices))),
+            num_gpus=gpus_of_each(ray),
         )
         for row in made.iter_rows():
             if row["code"]:
@@ -163,6 +173,7 @@ def spread(ray: Any, actors: int | None = None) -> Callable[..., Iterator[dict[s
             fn_constructor_args=(path.resolve(), signature, references),
             batch_size=1,
             compute=ray.data.ActorPoolStrategy(size=actors_for(ray, actors, count)),
+            num_gpus=gpus_of_each(ray),
         )
         waiting: dict[int, bytes] = {}
         following = 0
@@ -193,11 +204,11 @@ class Host:
 
         return f"{ray.util.get_node_ip_address()}:{free_ports(1)[0]}"
 
-    def start(self, command: Sequence[str], tf_config: str, folder: str) -> int:
+    def start(self, command: Sequence[str], environment: Mapping[str, str], folder: str) -> int:
         """Starts the worker; gives the number of its process."""
         from zoo.launching import begin, follow
 
-        self.process = begin(command, {"TF_CONFIG": tf_config}, folder if os.path.isdir(folder) else None)
+        self.process = begin(command, environment, folder if os.path.isdir(folder) else None)
         self.reader = follow(self.process, self.lines.append)
         return int(self.process.pid)
 
@@ -206,7 +217,9 @@ class Host:
         code = self.process.poll()
         if code is not None:
             self.reader.join()
-        lines, self.lines[:] = [*self.lines], []
+        count = len(self.lines)  # another thread appends
+        lines = self.lines[:count]
+        del self.lines[:count]
         return lines, code
 
     def send(self, signum: int) -> None:
@@ -234,9 +247,12 @@ class HostGroup(Group):
                 f"{PLACING_SECONDS} s."
             ) from None
         self.found: list[int | None] = [None] * count
+        shared = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # two cannot train on one
+        if STARTED_BY in os.environ:
+            shared[STARTED_BY] = os.environ[STARTED_BY]
         for index, host in enumerate(self.hosts):
-            tf_config = Cluster(addresses, index).tf_config
-            number = ray.get(host.start.remote([*command], tf_config, os.getcwd()))
+            environment = {**shared, TF_CONFIG: Cluster(addresses, index).tf_config}
+            number = ray.get(host.start.remote([*command], environment, os.getcwd()))
             told(-1, f"worker {index} is process {number} at {addresses[index]}")
 
     def codes(self) -> list[int | None]:

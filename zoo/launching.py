@@ -10,6 +10,7 @@ import abc
 import contextlib
 import functools
 import os
+import shlex
 import shutil
 import signal
 import socket
@@ -22,7 +23,7 @@ from pathlib import Path
 from typing import Any, final
 
 from zoo import cluster
-from zoo.cluster import Cluster
+from zoo.cluster import STARTED_BY, Cluster
 
 #: How long the others have to end by themselves when one is lost, or when the chief is done.
 GRACE_SECONDS = 15.0
@@ -55,6 +56,8 @@ def gpus(environment: Mapping[str, str] = os.environ) -> list[str]:
     if not shutil.which("nvidia-smi"):
         return []
     done = subprocess.run(["nvidia-smi", "--list-gpus"], capture_output=True, text=True, check=False)
+    if done.returncode:  # it says why, a line for which there is no GPU
+        return []
     return [str(index) for index, _ in enumerate(filter(None, done.stdout.splitlines()))]
 
 
@@ -94,6 +97,11 @@ def follow(process: subprocess.Popen[str], heard: Callable[[str], None]) -> thre
     thread = threading.Thread(target=read, daemon=True)
     thread.start()
     return thread
+
+
+def line_for_workers(words: Sequence[str]) -> None:
+    """Lets workers that are started from here know the words behind `gmzoo` that start all of them."""
+    os.environ[STARTED_BY] = shlex.join(["gmzoo", *(word for word in words if word != "--new")])
 
 
 class Group(abc.ABC):
@@ -148,12 +156,16 @@ class LocalGroup(Group):
         addresses = tuple(f"localhost:{port}" for port in free_ports(count))
         found = gpus()
         self.processes, self.readers = [], []
-        for index in range(count):
-            tf_config = {cluster.TF_CONFIG: Cluster(addresses, index).tf_config}
-            process = begin(command, {**devices(index, count, found), **tf_config})
-            told(-1, f"worker {index} is process {process.pid}")
-            self.processes.append(process)
-            self.readers.append(follow(process, functools.partial(told, index)))
+        try:
+            for index in range(count):
+                tf_config = {cluster.TF_CONFIG: Cluster(addresses, index).tf_config}
+                process = begin(command, {**devices(index, count, found), **tf_config})
+                told(-1, f"worker {index} is process {process.pid}")
+                self.processes.append(process)
+                self.readers.append(follow(process, functools.partial(told, index)))
+        except BaseException:
+            self.kill()
+            raise
 
     def codes(self) -> list[int | None]:
         return [process.poll() for process in self.processes]
@@ -169,13 +181,13 @@ class LocalGroup(Group):
             reader.join(GRACE_SECONDS)
 
 
-def launch(start: Callable[[], Group], restarts: int) -> int:
+def launch(start: Callable[[bool], Group], restarts: int) -> int:
     """Runs workers until they are done, and again where one of them was killed.
 
     SIGINT and SIGTERM are passed on to them: they save, and end.
 
     Args:
-        start: starts all of them.
+        start: starts all of them; it is told whether for the first time.
         restarts: how often they are started again.
 
     Returns:
@@ -189,9 +201,13 @@ def launch(start: Callable[[], Group], restarts: int) -> int:
         if group is not None:
             group.send(signum)
 
+    fresh = True
     with _handling(pass_on):
         while True:
-            group = start()
+            group = start(fresh)
+            fresh = False
+            for signum in heard:  # while they were started
+                group.send(signum)
             try:
                 codes = group.wait()
             finally:
@@ -203,6 +219,7 @@ def launch(start: Callable[[], Group], restarts: int) -> int:
             restarts -= 1
             names = ", ".join(f"worker {index} (signal {-codes[index]})" for index in killed)
             group.told(-1, f"killed: {names}; all are started again, {restarts} more times if need be")
+            group = None
 
 
 @contextlib.contextmanager

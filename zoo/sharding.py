@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from zoo.errors import UsageError, ZooError
-from zoo.files import file_hash, remove_unfinished, replacing
+from zoo.files import file_hash, lock, remove_unfinished, replacing
 from zoo.plain import plain
 from zoo.reports import pictures
 from zoo.sampling import CHUNK
@@ -90,18 +90,19 @@ class Job:
         """
         ours = plain({"schema": SCHEMA, **{k: v for k, v in vars(self).items() if k != "folder"}})
         path = self.folder / JOB
-        if path.exists():
-            theirs = json.loads(path.read_text(encoding="utf-8"))
-            if differing := _differing(theirs, ours):
-                raise UsageError(
-                    f"{self.folder} holds shards of something else: {'; '.join(differing)}.\n"
-                    "Use the same options to go on with it, or another --out."
-                )
-            return
-        if self.folder.exists() and any(self.folder.iterdir()):
+        # Parts that begin together see of one another's files none that is half written: those are hidden.
+        found = [each.name for each in self.folder.glob("[!.]*")]
+        if found and JOB not in found:
             raise UsageError(f"{self.folder} is not empty and holds no shards. Choose another --out.")
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+        if not found:
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(ours, indent=1) + "\n", encoding="utf-8")
+        theirs = json.loads(path.read_text(encoding="utf-8"))
+        if differing := _differing(theirs, ours):
+            raise UsageError(
+                f"{self.folder} holds shards of something else: {'; '.join(differing)}.\n"
+                "Use the same options to go on with it, or another --out."
+            )
 
     def missing(self, part: tuple[int, int] = (1, 1)) -> list[int]:
         """The shards that are still to be made, of part i of n those whose turn it is."""
@@ -118,27 +119,38 @@ class Job:
 
     def finish(self) -> dict[str, Any]:
         """Writes the manifest of what is there; removes what killed processes left, where all is there."""
-        there = [index for index in range(self.shards) if self.path(index).exists()]
-        complete = len(there) == self.shards
-        if complete:
-            remove_unfinished(self.folder)
-        manifest = {
-            "schema": SCHEMA,
-            **{key: value for key, value in vars(self).items() if key != "folder"},
-            "complete": complete,
-            "shards": [
-                {
-                    "name": (path := self.path(index)).name,
-                    "first": self.span(index)[0],
-                    "rows": self.span(index)[1] - self.span(index)[0],
-                    **({"sha256": file_hash(path)} if path.is_file() else {}),
-                }
-                for index in there
-            ],
-        }
-        with replacing(self.folder / MANIFEST) as temporary:
-            temporary.write_text(json.dumps(plain(manifest), indent=1) + "\n", encoding="utf-8")
+        path = self.folder / MANIFEST
+        with lock(path):  # of parts that end together the last one sees what all have made
+            there = [index for index in range(self.shards) if self.path(index).exists()]
+            complete = len(there) == self.shards
+            if complete:
+                remove_unfinished(self.folder)
+            hashed = _hashes(path)
+            manifest = {
+                "schema": SCHEMA,
+                **{key: value for key, value in vars(self).items() if key != "folder"},
+                "complete": complete,
+                "shards": [self._entry(index, hashed) for index in there],
+            }
+            with replacing(path) as temporary:
+                temporary.write_text(json.dumps(plain(manifest), indent=1) + "\n", encoding="utf-8")
         return manifest
+
+    def _entry(self, index: int, hashed: Mapping[str, str]) -> dict[str, Any]:
+        """What the manifest says of a shard; `hashed` has what was computed before."""
+        path, (first, stop) = self.path(index), self.span(index)
+        entry = {"name": path.name, "first": first, "rows": stop - first}
+        if path.is_file():
+            entry["sha256"] = hashed.get(path.name) or file_hash(path)
+        return entry
+
+
+def _hashes(manifest: Path) -> dict[str, str]:
+    """The hashes that a manifest holds, by the names of the shards."""
+    if not manifest.exists():
+        return {}
+    shards = json.loads(manifest.read_text(encoding="utf-8"))["shards"]
+    return {each["name"]: each["sha256"] for each in shards if "sha256" in each}
 
 
 def _differing(theirs: Mapping[str, Any], ours: Mapping[str, Any]) -> list[str]:
@@ -248,6 +260,8 @@ def read(folder: Path) -> Iterator[dict[str, np.ndarray]]:
         raise ZooError(f"{folder} holds no shards: {MANIFEST} cannot be read.") from error
     if not manifest["complete"]:
         raise ZooError(f"{folder} lacks shards yet: give the same command again.")
+    if manifest["form"] == "png":
+        raise ZooError(f"{folder} holds pictures: read it as folder:{folder}.")
     readers = {"tfrecord": _read_tfrecord, "parquet": _read_parquet}
     for each in manifest["shards"]:
         yield readers[manifest["form"]](folder / each["name"])

@@ -61,6 +61,7 @@ from zoo.callbacks import (
     sampled,
     signals,
 )
+from zoo.cluster import STARTED_BY
 from zoo.diagnostics import Diagnostics, samples_to_watch, watches
 from zoo.errors import UsageError, ZooError, nearest
 from zoo.evaluation import classification, reconstruction
@@ -76,7 +77,7 @@ from zoo.runs import LOCK, Run, all_runs, next_run, runs_dir
 from zoo.schedules import depends_on_length, make_optimizer
 from zoo.stages import SavedTokens
 from zoo.timetable import Timetable
-from zoo.workers import Workers, join
+from zoo.workers import GONE, Workers, join
 
 log = logging.getLogger("gmzoo")
 
@@ -727,8 +728,9 @@ def _train(plan: Plan, run: Run, workers: Workers, progress: Progress, begins_wi
         raise
     run.update(status="finished", result=metrics, **_spent(state), finished=_now())
     write_page(run)
-    workers.agreed(0)  # they wait
     progress.finish({key: value["value"] for key, value in metrics.items()})
+    with contextlib.suppress(*GONE):  # all is written, whoever is lost now
+        workers.agreed(0)  # they wait
     return run
 
 
@@ -738,7 +740,12 @@ def _kept_first_stage(run: Run, name: str) -> Path:
 
 
 def command_line() -> str:
-    """The present one, as what trains such a run and goes on with it: `--new` would start afresh."""
+    """The present one, as what trains such a run and goes on with it: `--new` would start afresh.
+
+    Of a worker it is the command that started all of them.
+    """
+    if started_by := os.environ.get(STARTED_BY):
+        return started_by
     return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
 
 

@@ -60,7 +60,7 @@ class Workers:
             if self.count == 1 or not isinstance(error, GONE):
                 raise
             raise ZooError(
-                "Another worker is gone, and all stop when one is lost.\n"
+                f"Another worker is gone, and all stop when one is lost ({error.message.splitlines()[0]}).\n"
                 "Start all of them again with the same command: the run goes on from its newest checkpoint."
             ) from error
 
@@ -155,6 +155,11 @@ def join() -> Workers:
     log.info("worker %d of %d, at %s", found.index + 1, count, found.addresses[found.index])
     try:
         return Workers(Together(), count, found.index)
+    except tf.errors.OpError as error:
+        raise UsageError(
+            f"This worker cannot listen at {found.addresses[found.index]}: {error.message.splitlines()[0]}\n"
+            f"Give the workers another port: in TF_CONFIG, or under Slurm by {cluster.PORT}."
+        ) from error
     except RuntimeError as error:
         raise UsageError(
             f"This process cannot join others any more: {str(error).splitlines()[0]}\n"

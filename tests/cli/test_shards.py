@@ -30,8 +30,11 @@ def test_samples_in_shards_are_those_of_one_file(trained, tmp_path):
         "2 shards are there already"
         in trained(*words, "--shard", "1/2", "--shard-size", "64", "--out", "shards/").err
     )
-    other = trained(*words, "--temperature", "2", "--shard-size", "64", "--out", "shards/")
+    other = trained(*words, "--seed", "6", "--shard-size", "64", "--out", "shards/")
     assert other.code == 2
+    assert "seeds: 5-154 -> 6-155" in other.err
+    forced = trained(*words, "--force", "--shard-size", "64", "--out", "shards/")
+    assert (forced.code, "never replaced" in forced.err) == (2, True)
     again = trained(*words[:-1], "0-3", "--shard-size", "64", "--out", "shards/")
     assert again.code == 2
     assert "label: 0-2 -> 0-3" in again.err

@@ -32,8 +32,14 @@ SECONDS = 240.0
 WORKING = "[...document.querySelectorAll('[data-testid=status-tracker]:not(.hide)')].length"
 TABS = "[...document.querySelectorAll('[role=tab]')].map((e) => e.innerText.trim())"
 SHOWN = "[...document.querySelectorAll('[role=tabpanel]')].filter((e) => e.offsetParent)[0]"
-#: What the component to paint on says of its own library.
-PIXI = re.compile("Pixi|assets/|groupEnd")
+#: Questions that a visitor could not answer.
+SHUT = (
+    f"[...{SHOWN}.querySelectorAll('input:disabled, textarea:disabled')]"
+    ".filter((e) => e.offsetParent && !e.closest('.written')).map((e) => e.ariaLabel || e.type)"
+)
+#: What the component to paint on, and a browser without a graphics card, say of its library.
+PIXI = re.compile("Pixi|assets/|groupEnd|WebGL|ReadPixels")
+PROMPT = "a small red circle at the top left"
 
 
 def command(port: int) -> list[str]:
@@ -47,10 +53,8 @@ def server(tmp_path_factory) -> Iterator[tuple[str, subprocess.Popen, float]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    code = "from zoo.cli.main import main; main()"
-    command = [sys.executable, "-P", "-c", code, "demo", "--port", str(port), "--no-browser"]
     process = subprocess.Popen(
-        command,
+        command(port),
         cwd=tmp_path_factory.mktemp("demo"),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -172,6 +176,8 @@ def test_a_taken_port_is_one_line(server, tmp_path):
 @pytest.mark.parametrize("name", registry.shipped())
 def test_every_tab_answers(browser, server, name, tmp_path):
     url, process, _ = server
+    signatures = registry.model_card(registry.resolve(name).path)["signatures"]
+    needed = () if "sample" in signatures else signatures.get("sample_with", {}).get("inputs", ())
     show(browser, url, name)
     titles = browser.value(TABS)
     assert titles
@@ -181,6 +187,9 @@ def test_every_tab_answers(browser, server, name, tmp_path):
         for each in ("A caption of its data", EXAMPLE):
             if browser.value(f"!!{button(each)}"):
                 press(browser, each)
+        assert browser.value(SHUT) == [], title
+        if title == "Side by side" and "prompt" in needed:
+            browser.type(f"{SHOWN}.querySelector('textarea')", PROMPT)
         main = f"[...{SHOWN}.querySelectorAll('button.primary')][0]"
         if browser.value(f"!!{main}"):  # units move without one
             browser.click(main)

@@ -102,9 +102,19 @@ class Painter:
 
     @property
     def card(self) -> dict[str, Any]:
-        return {"dataset": {"spec": "made", "fingerprint": "f00d"}, "levels": self.levels}
+        data = {"spec": "made", "fingerprint": "f00d"}
+        return {"dataset": data, "levels": self.levels, "config": {"classes": len(COLOURS)}}
 
-    def iter_samples(self, seeds: np.ndarray, label: Any = None, prompt: Any = None, strict: bool = True):
+    def iter_samples(
+        self,
+        seeds: np.ndarray,
+        label: Any = None,
+        prompt: Any = None,
+        strict: bool = True,
+        temperature: float | None = None,
+    ):
+        if temperature is not None and "label" in self.conditions:
+            assert label is not None, "can draw nothing without a label"
         assert strict == (prompt is None)  # nobody typed the captions of data
         for start in range(0, len(seeds), 64):
             rows = slice(start, start + 64)
@@ -222,6 +232,17 @@ def test_labels(way, expected):
     found = evaluate(Painter(way, ("label",)), samples=600, metrics=["label_accuracy"])
     assert found["label_accuracy"]["value"] == pytest.approx(expected, abs=0.06)
     assert found["label_accuracy"]["receipt"]["found"]["oracle_accuracy"] == 1.0
+
+
+def test_samples_of_another_temperature_have_labels_in_turn_and_say_so():
+    painter = Painter(conditions=("label", "temperature"))
+    found = evaluate(painter, samples=600, temperature=0.5)
+    drawn = {name: each["receipt"] for name, each in found.items() if "samples" in each["receipt"]}
+    assert {"fid", "parzen", "label_accuracy"} <= drawn.keys()
+    assert {each.get("temperature") for each in drawn.values()} == {0.5}
+    assert found["class_entropy"]["value"] == pytest.approx(np.log(3), abs=1e-3)
+    with pytest.raises(UsageError, match="painter has no temperature"):
+        evaluate(Painter(), temperature=0.5)
 
 
 @pytest.mark.parametrize(("way", "colour", "shade"), [("honest", 1.0, 1.0), ("deaf", 1 / 3, 1 / 2)])

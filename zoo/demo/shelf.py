@@ -77,3 +77,7 @@ class Shelf:
             for name, card in self._cards.items()
             if not (signatures := card.get("signatures")) or {"sample", "sample_with"} & {*signatures}
         ]
+
+    def draws_freely(self, name: str) -> bool:
+        """Whether a model surely draws with nothing said: without a prompt."""
+        return "sample" in self._cards[name].get("signatures", {})

@@ -43,16 +43,23 @@ SPARED = "all but the"
 # other than in Gradio's own is said of single components. `gr.update` would make a new one of them.
 
 
+def _ask(kind: type[Any], *arguments: Any, **settings: Any) -> Any:
+    """A component that a visitor can change: in a page that is rendered anew Gradio takes the others for
+    results.
+    """
+    return kind(*arguments, interactive=True, **settings)
+
+
 def _upload(**settings: Any) -> gr.Image:
     """A picture that is given on as the path of its file. Gradio would decode it, whatever it is."""
-    found = gr.Image(**settings)
+    found = _ask(gr.Image, **settings)
     found.preprocess = lambda payload: None if payload is None else payload.path
     return found
 
 
 def _easel(**settings: Any) -> gr.ImageEditor:
     """A picture to paint on, of which only the paint is given on: arrays uint8 [h, w, 4]."""
-    found = gr.ImageEditor(**settings)
+    found = _ask(gr.ImageEditor, **settings)
     waiting = found.blob_storage
 
     def paint(payload: Any) -> list[np.ndarray]:
@@ -88,18 +95,23 @@ def answered(function: Callable[..., Any], results: int) -> Callable[..., Any]:
     def run(*inputs: Any) -> Any:
         try:
             return function(*inputs)
-        except ZooError as error:
-            line = str(error)
-        except MemoryError:
-            line = "This takes more memory than there is: ask for less."
         except Exception as error:
-            why = str(error).strip().splitlines() or ["no more is known"]
-            line = f"This failed: {type(error).__name__}: {why[0]}"
-            log.warning("%s", line)
-            log.debug("where it failed", exc_info=True)
-        return (*[None] * results, wrong(line))
+            return (*[None] * results, wrong(told(error)))
 
     return run
+
+
+def told(error: Exception) -> str:
+    """One line of an error, whatever it is."""
+    if isinstance(error, ZooError):
+        return str(error)
+    if isinstance(error, MemoryError):
+        return "This takes more memory than there is: ask for less."
+    why = str(error).strip().splitlines() or ["no more is known"]
+    line = f"This failed: {type(error).__name__}: {why[0]}"
+    log.warning("%s", line)
+    log.debug("where it failed", exc_info=error)
+    return line
 
 
 def _or_as_before(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -127,8 +139,8 @@ def build(shelf: Shelf, name: str) -> None:
     """The tabs of a model, in the place where Gradio is; or why there are none."""
     try:
         ModelPage(shelf, name).build()
-    except ZooError as error:
-        gr.HTML(wrong(str(error)))
+    except Exception as error:
+        gr.HTML(wrong(told(error)))
 
 
 # -- the page of one model -----------------------------------------------------------------------------------
@@ -138,7 +150,6 @@ class ModelPage:
     """The tabs of one model. A method builds the inside of a tab and says what its buttons do.
 
     Attributes:
-        model: whose page it is.
         pictures: where a visitor gives a picture, in each tab that reads one, and the event that puts an
             example there.
     """
@@ -149,10 +160,14 @@ class ModelPage:
             ZooError: the model cannot be read.
         """
         self.shelf, self.name = shelf, name
-        self.model: LoadedModel = shelf.open(name)
         self.pictures: list[tuple[gr.Image, Any]] = []
         self._data: Any = None
         self.image = uploads.image_shape(self.model) if self._reads else None
+
+    @property
+    def model(self) -> LoadedModel:
+        """The model, opened where it is not: a page that nobody looks at any more keeps none open."""
+        return self.shelf.open(self.name)
 
     @property
     def _reads(self) -> bool:
@@ -161,12 +176,12 @@ class ModelPage:
 
     def tabs(self) -> Iterator[tuple[str, Callable[[], None]]]:
         """The title of each tab, and what fills it, by what the model can."""
-        model, can = self.model, {*self.model.signatures}
-        if model.draws:
+        can = {*self.model.signatures}
+        if self.model.draws:
             yield "Sample", self.sample
-        if "code" in model.conditions:
+        if "code" in self.model.conditions:
             yield "Code", self.code
-        if verbs.moves(model):
+        if verbs.moves(self.model):
             yield "Latent units", self.units
             yield "Between seeds", self.between
         if "sample_between" in can:
@@ -185,7 +200,7 @@ class ModelPage:
             yield "Translate", self.translate
         if "assemble" in can:
             yield "Assemble", self.assemble
-        if model.draws and len(self.shelf.drawing()) > 1:
+        if self.model.draws and len(self.shelf.drawing()) > 1:
             yield "Side by side", self.beside
 
     def build(self) -> None:
@@ -207,30 +222,48 @@ class ModelPage:
 
     def _conditions(self) -> dict[str, gr.components.Component]:
         """A component for each condition that the model takes, the code left out."""
-        model = self.model
         found: dict[str, gr.components.Component] = {}
-        if "prompt" in model.conditions:
-            writes = model.modality == "text"
-            found["prompt"] = gr.Textbox(
+        if "prompt" in self.model.conditions:
+            writes = self.model.modality == "text"
+            found["prompt"] = _ask(
+                gr.Textbox,
                 label="It begins with" if writes else "What to draw",
                 info=None if writes else self._words(),
                 lines=1,
                 max_lines=4,
             )
-        if "label" in model.conditions:
-            names = verbs.classes(model)
-            found["label"] = gr.Dropdown([verbs.EACH, *names], value=verbs.EACH, label="Class")
-        if "temperature" in model.conditions:
-            found["temperature"] = gr.Slider(
-                0.1, 2, value=1, step=0.05, label="Temperature", info="Below 1: likelier, less varied."
+        if "label" in self.model.conditions:
+            names = verbs.classes(self.model)
+            found["label"] = _ask(gr.Dropdown, [verbs.EACH, *names], value=verbs.EACH, label="Class")
+        if "temperature" in self.model.conditions:
+            found["temperature"] = _ask(
+                gr.Slider,
+                0.1,
+                2,
+                value=1,
+                step=0.05,
+                label="Temperature",
+                info="Below 1: likelier, less varied.",
             )
-        if "top_k" in model.conditions:
-            found["top_k"] = gr.Slider(
-                0, 50, value=0, step=1, label="Top k", info="Among the k likeliest values only; 0: among all."
+        if "top_k" in self.model.conditions:
+            found["top_k"] = _ask(
+                gr.Slider,
+                0,
+                50,
+                value=0,
+                step=1,
+                label="Top k",
+                info="Among the k likeliest values only; 0: among all.",
             )
-        if "sample_best" in model.signatures:
-            found["candidates"] = gr.Slider(
-                1, 16, value=1, step=1, label="Candidates", info="Draw so many, keep what fits best."
+        if "sample_best" in self.model.signatures:
+            found["candidates"] = _ask(
+                gr.Slider,
+                1,
+                16,
+                value=1,
+                step=1,
+                label="Candidates",
+                info="Draw so many, keep what fits best.",
             )
         return found
 
@@ -253,19 +286,19 @@ class ModelPage:
 
     def sample(self) -> None:
         """Seeds, how many, conditions; and samples at first sight, where nothing has to be said first."""
-        model = self.model
-        count = 4 if model.modality == "text" else verbs.room(model, 16)
+        count = 4 if self.model.modality == "text" else verbs.room(self.model, 16)
 
         def draw(seed: float, count: float, *values: Any) -> tuple[Any, str]:
             given = dict(zip(conditions, values, strict=True))
-            return self._examples(verbs.sample(model, seed, int(count), **given))
+            return self._examples(verbs.sample(self.model, seed, int(count), **given))
 
         run = answered(draw, 1)
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 seed = _seed("First seed")
-                number = gr.Slider(
-                    1, verbs.room(model, verbs.MOST), value=count, step=1, label="How many",
+                number = _ask(
+                    gr.Slider,
+                    1, verbs.room(self.model, verbs.MOST), value=count, step=1, label="How many",
                     info="One example a seed: the same seed gives the same example.",
                 )  # fmt: skip
                 conditions = self._conditions()
@@ -275,9 +308,9 @@ class ModelPage:
                 offer = self._offer_caption(conditions.get("prompt"))
             with gr.Column(scale=3, min_width=300):
                 value, told = None, ""
-                if "sample" in model.signatures:
+                if "sample" in self.model.signatures:
                     value, told = run(0, count, *(each.value for each in conditions.values()))
-                result = self._result("Samples", f"Samples of {model.name}", value)
+                result = self._result("Samples", f"Samples of {self.model.name}", value)
                 line = _line(told)
 
         def further(seed: float | None, count: float) -> float:
@@ -308,30 +341,33 @@ class ModelPage:
 
     def code(self) -> None:
         """A value for each part of a code that means something, and samples under it."""
-        model = self.model
         parts: list[gr.components.Component] = []
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 seed = _seed("First seed")
-                for part in model.encoded_parts:
+                for part in self.model.encoded_parts:
                     if part.family == "one_hot":
                         choices = [verbs.FREE, *map(str, range(part.size))]
-                        parts.append(gr.Dropdown(choices, value="0", label=f"Part {len(parts)}, a category"))
+                        parts.append(
+                            _ask(gr.Dropdown, choices, value="0", label=f"Part {len(parts)}, a category")
+                        )
                         continue
                     for _ in range(part.size):
                         name = f"Part {len(parts)}"
                         if part.family == "binary":
-                            parts.append(gr.Radio([verbs.FREE, "0", "1"], value=verbs.FREE, label=name))
+                            parts.append(_ask(gr.Radio, [verbs.FREE, "0", "1"], value=verbs.FREE, label=name))
                         else:
-                            parts.append(gr.Slider(-2, 2, value=0, step=0.05, label=name))
+                            parts.append(_ask(gr.Slider, -2, 2, value=0, step=0.05, label=name))
                 go = gr.Button("Draw", variant="primary")
             with gr.Column(scale=3, min_width=300):
-                result = self._result("Samples with this code", f"Samples of {model.name} with this code")
+                result = self._result(
+                    "Samples with this code", f"Samples of {self.model.name} with this code"
+                )
                 line = _line(said("All share the code; what it leaves open comes from the seed"))
 
         def draw(seed: float, *values: Any) -> tuple[Any, str]:
             code = [None if value in (verbs.FREE, None) else float(value) for value in values]
-            return self._examples(verbs.sample(model, seed, 16, code=code))
+            return self._examples(verbs.sample(self.model, seed, 16, code=code))
 
         run = answered(draw, 1)
         outputs = [result, line]
@@ -341,12 +377,11 @@ class ModelPage:
 
     def units(self) -> None:
         """A slider for each unit that changes most, from the code of a seed."""
-        model = self.model
-        controls = verbs.controls(model)
-        start = verbs.positions(model, controls, 0)
+        controls = verbs.controls(self.model)
+        start = verbs.positions(self.model, controls, 0)
 
         def move(seed: float, *values: Any) -> tuple[Any, str]:
-            return self._examples(verbs.decoded(model, controls, seed, values))
+            return self._examples(verbs.decoded(self.model, controls, seed, values))
 
         run = answered(move, 1)
         sliders: list[gr.components.Component] = []
@@ -355,26 +390,29 @@ class ModelPage:
                 seed = _seed("Seed")
                 for control, value in zip(controls, start, strict=True):
                     if control.choices:
-                        sliders.append(gr.Dropdown(control.choices, value=value, label=control.name.title()))
+                        choices, name = control.choices, control.name.title()
+                        sliders.append(_ask(gr.Dropdown, choices, value=value, label=name))
                         continue
-                    label = f"{control.name.capitalize()} ({control.family})"
                     sliders.append(
-                        gr.Slider(control.low, control.high, value=value, step=control.step, label=label)
-                    )
+                        _ask(
+                            gr.Slider, control.low, control.high, value=value, step=control.step,
+                            label=f"{control.name.capitalize()} ({control.family})",
+                        )
+                    )  # fmt: skip
                 back = gr.Button("Back to the seed")
             with gr.Column(scale=3, min_width=300):
                 value, told = run(0, *start)
                 label, alt = "The seed's own, and with your changes", "Two images beside one another"
                 result = self._result(label, alt, value)
                 line = _line(told)
-                size = model.signatures["decode"]["inputs"]["code"]["shape"][1]
+                size = self.model.signatures["decode"]["inputs"]["code"]["shape"][1]
                 gr.HTML(
                     f'<p class="soft">The code has {size} units; these {len(controls)} change the example '
                     "most, the first one most of all.</p>"
                 )
 
         def restart(seed: float) -> tuple[Any, ...]:
-            values = verbs.positions(model, controls, seed)
+            values = verbs.positions(self.model, controls, seed)
             return (*values, *move(seed, *values))
 
         outputs = [result, line]
@@ -400,8 +438,8 @@ class ModelPage:
     def blend(self) -> None:
         """The way from one prompt to another."""
         with gr.Row():
-            prompt = gr.Textbox(label="From", info=self._words())
-            other = gr.Textbox(label="To")
+            prompt = _ask(gr.Textbox, label="From", info=self._words())
+            other = _ask(gr.Textbox, label="To")
             seed = _seed("Seed")
         go = gr.Button("Go from one to the other", variant="primary")
         result = self._result("On the way", "Images on the way from one text to another")
@@ -416,11 +454,12 @@ class ModelPage:
         """Another model with the same seeds."""
         others = [each for each in self.shelf.drawing() if each != self.name]
         choices = [(self.shelf.label(each), each) for each in others]
+        free = [each for each in others if self.shelf.draws_freely(each)] or others
         with gr.Row():
-            other = gr.Dropdown(choices, value=others[0], label="The other model")
+            other = _ask(gr.Dropdown, choices, value=free[0], label="The other model")
             seed = _seed("First seed")
-            number = gr.Slider(1, verbs.MOST, value=16, step=1, label="How many")
-        prompt = gr.Textbox(label="What both are told", info="For models that draw what a text says.")
+            number = _ask(gr.Slider, 1, verbs.MOST, value=16, step=1, label="How many")
+        prompt = _ask(gr.Textbox, label="What both are told", info="For models that draw what a text says.")
         go = gr.Button("Draw both", variant="primary")
         halves: list[Any] = []
         with gr.Row():
@@ -472,19 +511,18 @@ class ModelPage:
         Returns:
             The components that hold it; the button that takes one of the data; where an error stands.
         """
-        model = self.model
         given: list[Any]
         if self.image is not None:
             picture = _upload(
                 label="Your picture", sources=["upload", "clipboard"], height=240,
                 placeholder=self._wanted(), buttons=[], elem_classes="upload",
             )  # fmt: skip
-            flip = gr.Checkbox(False, label="Dark on white: swap dark and light")
+            flip = _ask(gr.Checkbox, False, label="Dark on white: swap dark and light")
             given = [picture, flip]
-        elif model.takes == "tokens":
-            given = [gr.Textbox(label="Your text", lines=5, max_lines=12, elem_classes="written")]
+        elif self.model.takes == "tokens":
+            given = [_ask(gr.Textbox, label="Your text", lines=5, max_lines=12, elem_classes="written")]
         else:
-            rows = [[name, ""] for name in verbs.column_names(model)]
+            rows = [[name, ""] for name in verbs.column_names(self.model)]
             given = [
                 gr.Dataframe(
                     rows, headers=["feature", "value"], datatype="str", type="array", label="Your numbers",
@@ -546,17 +584,16 @@ class ModelPage:
 
     def read(self, signature: str, title: str, function: Callable[..., verbs.Shown]) -> None:
         """One example in, a result out."""
-        model = self.model
-        scores_text = signature == "log_prob" and model.takes == "tokens"
-        captioned = signature == "log_prob" and model.given_text
+        scores_text = signature == "log_prob" and self.model.takes == "tokens"
+        captioned = signature == "log_prob" and self.model.given_text
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 given, offer, trouble = self._give()
-                caption = [gr.Textbox(label="Its caption", info=self._words())] if captioned else []
+                caption = [_ask(gr.Textbox, label="Its caption", info=self._words())] if captioned else []
                 go = gr.Button(title, variant="primary")
             with gr.Column(scale=3, min_width=300):
                 eye = [_picture("What the model sees", "The picture as the model sees it", 200)]
-                pictured = signature == "reconstruct" or (signature == "encode" and bool(model.tokens))
+                pictured = signature == "reconstruct" or (signature == "encode" and bool(self.model.tokens))
                 eye[0].visible = self.image is not None and signature != "reconstruct"
                 result = [_picture("Result", title)] if pictured else []
                 line = _line()
@@ -564,12 +601,12 @@ class ModelPage:
         def work(*values: Any) -> tuple[Any, ...]:
             own, words = values[: len(given)], values[len(given) :]
             if scores_text:
-                return None, said(verbs.score_text(model, own[0] or "").told)
+                return None, said(verbs.score_text(self.model, own[0] or "").told)
             x = self._example(own)
             view = None
             if self.image is not None:
-                view = verbs.seen(model, uploads.fitted(uploads.read(own[0]), model, own[1]))
-            shown = function(model, x, *words)
+                view = verbs.seen(self.model, uploads.fitted(uploads.read(own[0]), self.model, own[1]))
+            shown = function(self.model, x, *words)
             told = said(shown.told)
             if shown.text:
                 told += f'<pre class="numbers">{html.escape(shown.text)}</pre>'
@@ -588,8 +625,7 @@ class ModelPage:
         if self.image is not None:
             self._complete_picture()
             return
-        model = self.model
-        text = model.takes == "tokens"
+        text = self.model.takes == "tokens"
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 given, offer, trouble = self._give()
@@ -615,9 +651,9 @@ class ModelPage:
 
         def work(value: Any, seed: float) -> tuple[Any, str]:
             if text:
-                shown = verbs.complete_text(model, value or "", seed)
+                shown = verbs.complete_text(self.model, value or "", seed)
                 return shown.text, said(shown.told)
-            rows, shown = verbs.complete_numbers(model, _values(value), seed)
+            rows, shown = verbs.complete_numbers(self.model, _values(value), seed)
             return rows, said(shown.told)
 
         go.click(answered(work, 1), [*given, seed], [result, line], **TURN)
@@ -626,14 +662,14 @@ class ModelPage:
     def _complete_picture(self) -> None:
         from zoo.data.known import PARTS, part
 
-        model, shape = self.model, self.image
+        shape = self.image
         assert shape is not None
-        side = verbs.seen(model, np.zeros(shape, np.uint8)).size
+        side = verbs.seen(self.model, np.zeros(shape, np.uint8)).size
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 given, offer, trouble = self._give()
                 choices = [f"{SPARED} {name}" for name in PARTS]
-                where = gr.Radio(choices, value=choices[0], label="Without paint, hide")
+                where = _ask(gr.Radio, choices, value=choices[0], label="Without paint, hide")
                 seed = _seed("First seed")
                 go = gr.Button("Complete", variant="primary")
             with gr.Column(scale=3, min_width=300):
@@ -648,8 +684,12 @@ class ModelPage:
         def put(path: str | None, inverted: bool) -> tuple[Any, str]:
             if path is None:
                 return None, ""
-            fit = uploads.fitted(uploads.read(path), model, inverted)
-            return {"background": verbs.seen(model, fit).convert("RGB"), "layers": [], "composite": None}, ""
+            fit = uploads.fitted(uploads.read(path), self.model, inverted)
+            return {
+                "background": verbs.seen(self.model, fit).convert("RGB"),
+                "layers": [],
+                "composite": None,
+            }, ""
 
         def work(
             path: str | None, inverted: bool, paint: list[np.ndarray], where: str, seed: float
@@ -657,7 +697,7 @@ class ModelPage:
             known = ~verbs.painted(paint, shape)
             if known.all():
                 known = part(where.removeprefix(f"{SPARED} "), shape[:2])
-            shown = verbs.complete_picture(model, uploads.read(path), known, seed, inverted)
+            shown = verbs.complete_picture(self.model, uploads.read(path), known, seed, inverted)
             return shown.picture, said(shown.told)
 
         place = answered(put, 1)
@@ -668,18 +708,19 @@ class ModelPage:
 
     def translate(self) -> None:
         """A domain, or values of attributes."""
-        model = self.model
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
                 given, offer, trouble = self._give()
                 targets: list[gr.components.Component] = []
-                if model.asks == "domain":
-                    domains = [*model.domains]
-                    targets.append(gr.Radio(domains, value=domains[-1], label="To"))
+                if self.model.asks == "domain":
+                    domains = [*self.model.domains]
+                    targets.append(_ask(gr.Radio, domains, value=domains[-1], label="To"))
                 else:
-                    for name, values in model.attributes.items():
+                    for name, values in self.model.attributes.items():
                         targets.append(
-                            gr.Dropdown([verbs.KEPT, *values], value=verbs.KEPT, label=name.capitalize())
+                            _ask(
+                                gr.Dropdown, [verbs.KEPT, *values], value=verbs.KEPT, label=name.capitalize()
+                            )
                         )
                 go = gr.Button("Translate", variant="primary")
             with gr.Column(scale=3, min_width=300):
@@ -689,10 +730,10 @@ class ModelPage:
         def work(path: str | None, inverted: bool, *values: str) -> tuple[Any, str]:
             image = uploads.read(path)
             to: Any = values[0]
-            if model.asks != "domain":
-                pairs = zip(model.attributes, values, strict=True)
+            if self.model.asks != "domain":
+                pairs = zip(self.model.attributes, values, strict=True)
                 to = {name: value for name, value in pairs if value != verbs.KEPT}
-            shown = verbs.translate(model, 255 - image if inverted else image, to)
+            shown = verbs.translate(self.model, 255 - image if inverted else image, to)
             return shown.picture, said(shown.told)
 
         go.click(answered(work, 1), [*given, *targets], [result, line], **TURN)
@@ -700,12 +741,11 @@ class ModelPage:
 
     def assemble(self) -> None:
         """Patches of the visitor's own, or those that tell most of a picture."""
-        model = self.model
-        count = model.patches_shape[0]
+        count = self.model.patches_shape[0]
         with gr.Row():
             with gr.Column(scale=2, min_width=280):
-                patches = gr.File(
-                    label=f"1 to {count} patches", file_count="multiple", type="filepath", height=120
+                patches = _ask(
+                    gr.File, label=f"1 to {count} patches", file_count="multiple", type="filepath", height=120
                 )
                 seed = _seed("First seed")
                 go = gr.Button("Assemble these patches", variant="primary")
@@ -721,11 +761,11 @@ class ModelPage:
             if not files:
                 raise UsageError("Give patches first: pictures of parts.")
             found = [uploads.read(file, Path(file).name) for file in files[: count + 1]]
-            shown = verbs.assemble(model, found, seed)
+            shown = verbs.assemble(self.model, found, seed)
             return shown.picture, said(shown.told)
 
         def whole(path: str | None, inverted: bool, seed: float) -> tuple[Any, str]:
-            shown = verbs.assemble_from(model, self._example([path, inverted]), seed)
+            shown = verbs.assemble_from(self.model, self._example([path, inverted]), seed)
             return shown.picture, said(shown.told)
 
         go.click(answered(own, 1), [patches, seed], [result, line], **TURN)
@@ -747,7 +787,7 @@ def _line(value: str = "") -> gr.HTML:
 
 
 def _seed(label: str, value: int = 0) -> gr.Number:
-    return gr.Number(value=value, precision=0, minimum=0, label=label)
+    return _ask(gr.Number, value=value, precision=0, minimum=0, label=label)
 
 
 def _picture(label: str, alt: str, height: int | None = None, value: Any = None) -> gr.Image:

@@ -150,7 +150,13 @@ def window(subject: Subject) -> Metrics:
         warnings.append(f"the width {sigma:g} is at an end of its range: another may be better")
     told = {"warning": "; ".join(warnings)} if warnings else {}
     caveat = "far from the likelihood in many dimensions, ranks models wrongly (arXiv 1511.01844)"
-    receipt = {**subject.receipt, "samples": len(samples), "levels": subject.levels, **told}
+    receipt = {
+        **subject.receipt,
+        **subject.of_temperature,
+        "samples": len(samples),
+        "levels": subject.levels,
+        **told,
+    }
     return {
         "parzen": mean_of(
             values, "nats", "higher", {**receipt, "caveat": caveat, "found": {"sigma": sigma}}, "estimate"

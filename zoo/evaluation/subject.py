@@ -161,6 +161,9 @@ class Subject:
             prompts, conditions["strict"] = self.data.fields["caption"], False
             conditions["prompt"] = np.asarray(prompts[np.arange(count) % len(prompts)], object)
         conditions |= self.of_temperature
+        if self.of_temperature and "label" in self.model.conditions and "label" not in conditions:
+            # It would draw them itself, where nothing is said at all.
+            conditions["label"] = np.arange(count) % self.model.card["config"]["classes"]
         return self.options.follow(self.model.iter_samples(seeds, **conditions), count, "sampling")
 
     @functools.cached_property
