@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import tempfile
 import threading
@@ -111,6 +112,8 @@ def served(shelf: Shelf, host: str, port: int | None, browser: bool) -> Iterator
             raise ZooError(
                 f"{host}, {where}: {error.strerror or 'taken'}. Name another one: --port N."
             ) from error
+        for name in ("uvicorn.error", "asyncio"):  # what a visitor's browser breaks off is no error here
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         try:
             yield url.rstrip("/")
         finally:
