@@ -94,7 +94,7 @@ class Wanted:
             raise UsageError("--actors goes with --engine ray.")
         output.check_writable(Path(out))
         self.part  # noqa: B018  what is wrong with it is told now
-        return Path(out).resolve()  # actors on Ray have working directories of their own
+        return Path(out)
 
 
 def make(
@@ -123,7 +123,7 @@ def make(
     from zoo import engines, sharding
 
     job = sharding.Job(
-        folder,
+        folder.resolve(),  # actors on Ray have working directories of their own
         stem,
         rows,
         wanted.shard_size or sharding.SHARD_ROWS,
