@@ -1,20 +1,23 @@
 """The part of a SavedModel that draws nothing, for other runtimes: LiteRT and ONNX, one file a signature.
 
 No random operation of TensorFlow converts to either, so that only signatures without a seed go. Each file is
-run by its own runtime and compared with TensorFlow before it is written.
+run by its own runtime and compared with TensorFlow before it is written. Where a model takes images of any
+size, a file takes those of the size that it was trained on: other runtimes want to know all sizes before.
 
 Shapes: N rows.
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import logging
 import re
 import shutil
+import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,8 +38,6 @@ PORTABLE = ("decode", "encode", "reconstruct", "translate", "classify")
 TOLERANCE = 1e-4
 #: Rows of the comparison: both differ from the one that a converter may have seen.
 ROWS = (2, 3)
-#: A side of the images of the comparison, where they may be of any size.
-ANY_SIDE = 16
 ONNX_OPSET = 18
 #: How ONNX numbers int64.
 LONG = 7
@@ -211,10 +212,40 @@ def converted(model: LoadedModel, wanted: Format, name: str) -> bytes:
     Raises:
         ZooError: the converter fails; it says why.
     """
-    content, error = quietly(lambda: wanted.convert(model.path, name))
+    with sized(model, name) as path:
+        content, error = quietly(lambda: wanted.convert(path, name))
     if error is not None:
         raise ZooError(first_line(error)) from error
     return content
+
+
+@contextlib.contextmanager
+def sized(model: LoadedModel, name: str) -> Iterator[Path]:
+    """A SavedModel whose signature takes images of one size: the model, or one that calls it."""
+    specs = model.signatures[name]["inputs"]
+    if all(None not in spec["shape"][1:] for spec in specs.values()):
+        yield model.path
+        return
+    module = tf.Module()
+    module.loaded = tf.saved_model.load(str(model.path))
+    function = module.loaded.signatures[name]
+    inputs = {
+        each: tf.TensorSpec([None, *of_one_size(model, spec)], spec["dtype"], each)
+        for each, spec in specs.items()
+    }
+    module.run = tf.function(lambda **values: function(**values), autograph=False)
+    with tempfile.TemporaryDirectory(prefix="gmzoo-sized-") as folder:
+        signature = module.run.get_concrete_function(**inputs)
+        _, error = quietly(lambda: tf.saved_model.save(module, folder, {name: signature}))
+        if error is not None:
+            raise ZooError(first_line(error)) from error
+        yield Path(folder)
+
+
+def of_one_size(model: LoadedModel, spec: Mapping[str, Any]) -> list[int]:
+    """The shape of a row of an input; sides that may be any are those of the training images."""
+    sides = model.card.get("config", {}).get("image_shape", ())
+    return [size if size is not None else sides[index] for index, size in enumerate(spec["shape"][1:])]
 
 
 def quietly(work: Callable[[], Any]) -> tuple[Any, Exception | None]:
@@ -273,7 +304,7 @@ def examples(model: LoadedModel, name: str, rows: int) -> Arrays:
     random = np.random.default_rng(rows)
     found = {}
     for tensor, spec in model.signatures[name]["inputs"].items():
-        shape = [rows, *(size or ANY_SIDE for size in spec["shape"][1:])]
+        shape = [rows, *of_one_size(model, spec)]
         if tensor == "code":
             made = (
                 model.prior(range(rows))
