@@ -236,7 +236,8 @@ def sized(model: LoadedModel, name: str) -> Iterator[Path]:
     module.run = tf.function(lambda **values: function(**values), autograph=False)
     with tempfile.TemporaryDirectory(prefix="gmzoo-sized-") as folder:
         signature = module.run.get_concrete_function(**inputs)
-        _, error = quietly(lambda: tf.saved_model.save(module, folder, {name: signature}))
+        plain = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        _, error = quietly(lambda: tf.saved_model.save(module, folder, {name: signature}, plain))
         if error is not None:
             raise ZooError(first_line(error)) from error
         yield Path(folder)
