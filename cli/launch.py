@@ -39,18 +39,21 @@ def command(workers: int, restarts: int, engine: str, line: tuple[str, ...]) -> 
         gmzoo launch --workers 4 --restarts 10 -- train vae --preset mnist --batch-size 512
         gmzoo launch --engine ray --workers 8 -- train dcgan --batch-size 1024 --runs-dir /shared/runs
     """
-    from zoo.launching import LocalGroup, gmzoo, launch, line_for_workers
+    from zoo.launching import LocalGroup, gmzoo, launch, started_by
 
     first = [*gmzoo(), *training(line)]
-    line_for_workers(sys.argv[1:])
+    environment = started_by(sys.argv[1:])
     again = [word for word in first if word != "--new"]  # the run that was begun goes on
     if engine == "local":
-        sys.exit(launch(lambda fresh: LocalGroup(first if fresh else again, workers, tell), restarts))
+        sys.exit(
+            launch(lambda fresh: LocalGroup(first if fresh else again, workers, tell, environment), restarts)
+        )
     from zoo import engines
 
     with engines.cluster() as ray:
         code = launch(
-            lambda fresh: engines.HostGroup(ray, first if fresh else again, workers, tell), restarts
+            lambda fresh: engines.HostGroup(ray, first if fresh else again, workers, tell, environment),
+            restarts,
         )
     sys.exit(code)
 

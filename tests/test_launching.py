@@ -87,7 +87,9 @@ def test_and_so_many_times_only(run, tmp_path):
 LAUNCHER = """
 import sys
 from zoo.launching import LocalGroup, launch
-tell = lambda index, text: print(index, text, flush=True)
+def tell(index, text):
+    sys.stdout.write(f"{index} {text}\\n")  # at once: two workers speak at the same time
+    sys.stdout.flush()
 sys.exit(launch(lambda _: LocalGroup(sys.argv[1:], 2, tell), 3))
 """
 

@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from zoo.cluster import STARTED_BY, TF_CONFIG, Cluster
+from zoo.cluster import TF_CONFIG, Cluster
 from zoo.errors import UsageError, ZooError
 from zoo.launching import Group, Told
 from zoo.sharding import Job, Source, opened_late
@@ -231,7 +231,14 @@ class Host:
 class HostGroup(Group):
     """Workers on the machines of a cluster, each with as many GPUs as there are for each."""
 
-    def __init__(self, ray: Any, command: Sequence[str], count: int, told: Told) -> None:
+    def __init__(
+        self,
+        ray: Any,
+        command: Sequence[str],
+        count: int,
+        told: Told,
+        environment: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(told)
         self.ray = ray
         gpus = int(ray.cluster_resources().get("GPU", 0)) // count
@@ -247,12 +254,10 @@ class HostGroup(Group):
                 f"{PLACING_SECONDS} s."
             ) from None
         self.found: list[int | None] = [None] * count
-        shared = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # two cannot train on one
-        if STARTED_BY in os.environ:
-            shared[STARTED_BY] = os.environ[STARTED_BY]
+        none = {} if gpus else {"CUDA_VISIBLE_DEVICES": ""}  # two cannot train on one
         for index, host in enumerate(self.hosts):
-            environment = {**shared, TF_CONFIG: Cluster(addresses, index).tf_config}
-            number = ray.get(host.start.remote([*command], environment, os.getcwd()))
+            own = {**(environment or {}), **none, TF_CONFIG: Cluster(addresses, index).tf_config}
+            number = ray.get(host.start.remote([*command], own, os.getcwd()))
             told(-1, f"worker {index} is process {number} at {addresses[index]}")
 
     def codes(self) -> list[int | None]:

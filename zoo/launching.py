@@ -99,9 +99,9 @@ def follow(process: subprocess.Popen[str], heard: Callable[[str], None]) -> thre
     return thread
 
 
-def line_for_workers(words: Sequence[str]) -> None:
-    """Lets workers that are started from here know the words behind `gmzoo` that start all of them."""
-    os.environ[STARTED_BY] = shlex.join(["gmzoo", *(word for word in words if word != "--new")])
+def started_by(words: Sequence[str]) -> dict[str, str]:
+    """What workers find in their environment of the words behind `gmzoo` that start, and go on with, all."""
+    return {STARTED_BY: shlex.join(["gmzoo", *(word for word in words if word != "--new")])}
 
 
 class Group(abc.ABC):
@@ -151,7 +151,9 @@ class Group(abc.ABC):
 class LocalGroup(Group):
     """Workers on this machine, each with its share of the GPUs."""
 
-    def __init__(self, command: Sequence[str], count: int, told: Told) -> None:
+    def __init__(
+        self, command: Sequence[str], count: int, told: Told, environment: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(told)
         addresses = tuple(f"localhost:{port}" for port in free_ports(count))
         found = gpus()
@@ -159,7 +161,7 @@ class LocalGroup(Group):
         try:
             for index in range(count):
                 tf_config = {cluster.TF_CONFIG: Cluster(addresses, index).tf_config}
-                process = begin(command, {**devices(index, count, found), **tf_config})
+                process = begin(command, {**(environment or {}), **devices(index, count, found), **tf_config})
                 told(-1, f"worker {index} is process {process.pid}")
                 self.processes.append(process)
                 self.readers.append(follow(process, functools.partial(told, index)))

@@ -29,6 +29,7 @@ def test_how_much_two_models_wrote_does_not_part_them():
         pieces = np.array([text.encode() for text in texts], object)
         subject = types.SimpleNamespace(
             options=types.SimpleNamespace(samples=len(texts)),
+            of_temperature={},
             samples=lambda count: [pieces],
             data=data,
             receipt={"dataset": "made", "split": "test", "n": 2, "fingerprint": "f00d", "seed": 0},
