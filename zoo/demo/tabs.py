@@ -477,8 +477,8 @@ class ModelPage:
         def half(name: str, seed: float, count: float, prompt: str) -> list[Any]:
             model = self.shelf.open(name)
             kind = verbs.KINDS.get(str(model.card.get("likelihood")), "")
-            shown = html.escape(name.removeprefix("shipped:"))
-            head = f'<h3>{shown}</h3><p class="soft">{html.escape(kind)}</p>'
+            title = html.escape(name.removeprefix("shipped:"))
+            head = f'<h3>{title}</h3><p class="soft">{html.escape(kind)}</p>'
             try:
                 shown = verbs.sample(model, seed, int(count), prompt=prompt)
             except UsageError as error:  # the other one may well draw

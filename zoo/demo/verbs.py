@@ -89,7 +89,7 @@ def classes(model: LoadedModel) -> list[str]:
 
 def sample(
     model: LoadedModel,
-    seed: int,
+    seed: float,
     count: int,
     *,
     label: str = EACH,
@@ -219,13 +219,15 @@ def controls(model: LoadedModel) -> list[Control]:
     return [control for _, control in found[:UNITS]]
 
 
-def positions(model: LoadedModel, parts: Sequence[Control], seed: int) -> list[float | str]:
+def positions(model: LoadedModel, parts: Sequence[Control], seed: float) -> list[float | str]:
     """Where each control stands in the code of a seed."""
     code = model.prior(_seeds(seed, 1))[0]
     return [each.value(code) for each in parts]
 
 
-def decoded(model: LoadedModel, parts: Sequence[Control], seed: int, values: Sequence[float | str]) -> Shown:
+def decoded(
+    model: LoadedModel, parts: Sequence[Control], seed: float, values: Sequence[float | str]
+) -> Shown:
     """The example of a seed, and beside it the one of its code with some units moved.
 
     A unit that was not touched stays exactly where the seed has it.
@@ -267,15 +269,15 @@ def _scale(shape: tuple[int, ...]) -> int:
     return max(1, EASEL // max(shape[1:3]))
 
 
-def interpolated(model: LoadedModel, seed: int, other: int) -> Shown:
+def interpolated(model: LoadedModel, seed: float, other: float) -> Shown:
     """Examples on the way from one seed's code to another's."""
-    codes = [model.prior(_seeds(each, 1))[0] for each in (seed, other)]
-    examples = model.interpolate(*codes, FRAMES)
+    start, end = (model.prior(_seeds(each, 1))[0] for each in (seed, other))
+    examples = model.interpolate(start, end, FRAMES)
     told = f"From seed {int(seed)} to seed {int(other)} in {FRAMES} steps through the space of codes"
     return _in_a_row(model, examples, told)
 
 
-def blended(model: LoadedModel, prompt: str, other: str, seed: int) -> Shown:
+def blended(model: LoadedModel, prompt: str, other: str, seed: float) -> Shown:
     """Examples on the way from one prompt to another."""
     [first] = _seeds(seed, 1)
     examples = model.interpolate_prompts(prompt.strip(), other.strip(), FRAMES, int(first))
@@ -396,7 +398,7 @@ def reconstruct(model: LoadedModel, x: np.ndarray) -> Shown:
     return _in_a_row(model, np.concatenate([x, again]), told)
 
 
-def complete(model: LoadedModel, x: np.ndarray, known: np.ndarray, seed: int) -> np.ndarray:
+def complete(model: LoadedModel, x: np.ndarray, known: np.ndarray, seed: float) -> np.ndarray:
     """One example whose unknown values are drawn in `WAYS` ways, [WAYS, ...]."""
     if known.all():
         raise UsageError("Nothing is to be drawn: hide something first.")
@@ -404,7 +406,7 @@ def complete(model: LoadedModel, x: np.ndarray, known: np.ndarray, seed: int) ->
 
 
 def complete_picture(
-    model: LoadedModel, image: np.ndarray, known: np.ndarray, seed: int, inverted: bool = False
+    model: LoadedModel, image: np.ndarray, known: np.ndarray, seed: float, inverted: bool = False
 ) -> Shown:
     """A picture whose hidden part is drawn.
 
@@ -449,7 +451,7 @@ def painted(layers: Sequence[np.ndarray], shape: Sequence[int]) -> np.ndarray:
     return cover
 
 
-def complete_numbers(model: LoadedModel, row: Sequence[Any], seed: int) -> tuple[list[list[str]], Shown]:
+def complete_numbers(model: LoadedModel, row: Sequence[Any], seed: float) -> tuple[list[list[str]], Shown]:
     """A row for each feature: its name, and its value in each way to draw what is empty."""
     x, known = uploads.numbers(row, column_names(model), gaps=True)
     made = complete(model, x, known, seed)
@@ -458,7 +460,7 @@ def complete_numbers(model: LoadedModel, row: Sequence[Any], seed: int) -> tuple
     return [[name, *(f"{value:.4g}" for value in values)] for name, *values in columns], Shown(told)
 
 
-def complete_text(model: LoadedModel, text: str, seed: int) -> Shown:
+def complete_text(model: LoadedModel, text: str, seed: float) -> Shown:
     """A text whose gaps are filled, and that goes on to the length that the model reads."""
     tokens, known = uploads.tokens(text, model, gaps=True)
     made = complete(model, tokens, known, seed)
@@ -493,7 +495,7 @@ def translate(model: LoadedModel, image: np.ndarray, to: str | Mapping[str, str]
     return _in_a_row(model, np.concatenate([x, made]), told)
 
 
-def assemble(model: LoadedModel, patches: Sequence[np.ndarray], seed: int) -> Shown:
+def assemble(model: LoadedModel, patches: Sequence[np.ndarray], seed: float) -> Shown:
     """A picture that holds the given patches, uint8 [h, w, c] each."""
     count, size, _, channels = model.patches_shape
     if not 1 <= len(patches) <= count:
@@ -506,13 +508,13 @@ def assemble(model: LoadedModel, patches: Sequence[np.ndarray], seed: int) -> Sh
     return _assembled(model, x, len(patches), seed)
 
 
-def assemble_from(model: LoadedModel, x: np.ndarray, seed: int) -> Shown:
+def assemble_from(model: LoadedModel, x: np.ndarray, seed: float) -> Shown:
     """A picture of the patches that tell most of another one, [1, H, W, C]."""
     patches = model.key_patches(x)
     return _assembled(model, patches, patches.shape[1], seed)
 
 
-def _assembled(model: LoadedModel, patches: np.ndarray, there: int, seed: int) -> Shown:
+def _assembled(model: LoadedModel, patches: np.ndarray, there: int, seed: float) -> Shown:
     given = np.arange(patches.shape[1])[None] < there
     ways = _seeds(seed, WAYS)
     found = model.assemble(np.repeat(patches, WAYS, 0), np.repeat(given, WAYS, 0), ways)
