@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -34,6 +35,8 @@ from zoo.plain import table
 CHUNK = 64
 #: Of images of any size as many as have so many pixels together.
 CHUNK_PIXELS = CHUNK * 64 * 64
+#: Values of rows that are asked for together in other processes: 256 MB of them, of which there are copies.
+VALUES_AT_ONCE = 2**26
 #: What an example can be: the name of the tensor that holds it.
 MODALITIES = ("image", "features", "text", "tokens")
 
@@ -622,7 +625,13 @@ class LoadedModel:
     @property
     def rows_at_once(self) -> int:
         """How many rows are worth being asked for together: a chunk, or many that run in other processes."""
-        return CHUNK if self.elsewhere is None else 1024 * CHUNK
+        if self.elsewhere is None:
+            return CHUNK
+        specs = [
+            spec for table in self.signatures.values() for side in table.values() for spec in side.values()
+        ]
+        largest = max(math.prod(size or 1 for size in spec["shape"][1:]) for spec in specs)  # values of a row
+        return CHUNK * max(1, min(1024, VALUES_AT_ONCE // (largest * CHUNK)))
 
     def require(self, signature: str) -> None:
         """Raises UsageError, saying which models can, where this one cannot."""
