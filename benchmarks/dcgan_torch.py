@@ -8,10 +8,9 @@ Prints one JSON document. It imports nothing of gmzoo, so that any interpreter w
 from __future__ import annotations
 
 import argparse
-import json
-import time
 
 import torch
+from peers_torch import add_options, rates_of, report
 from torch import nn
 from torch.nn import functional
 
@@ -85,21 +84,14 @@ def measure(side: int, width: int, batch: int, steps: int, channels_last: bool) 
         judge.requires_grad_(True)
         maker.step()
 
-    rates = []
-    for index in range(steps + 3):
-        start = time.perf_counter()
-        step(index)
-        rates.append(batch / (time.perf_counter() - start))
-    return rates[3:]
+    return rates_of(step, batch, steps)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--image-size", type=int, default=28, choices=(28, 64))
     parser.add_argument("--width", type=int, default=64)
-    parser.add_argument("--batch-size", type=int, default=128)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add_options(parser, batch_size=128)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     layouts = {"contiguous": False, "channels_last": True}
@@ -107,7 +99,7 @@ def main() -> None:
         layout: measure(options.image_size, options.width, options.batch_size, options.steps, last)
         for layout, last in layouts.items()
     }
-    print(json.dumps({"version": torch.__version__, "images_per_second": rates}))
+    report(rates)
 
 
 if __name__ == "__main__":

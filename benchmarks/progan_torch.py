@@ -11,11 +11,10 @@ from __future__ import annotations
 import argparse
 import copy
 import itertools
-import json
 import math
-import time
 
 import torch
+from peers_torch import add_options, rates_of, report
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -166,12 +165,7 @@ def measure(options: argparse.Namespace, doubling: str, channels_last: bool) -> 
         with torch.no_grad():
             torch._foreach_lerp_([*average.parameters()], [*make.parameters()], 0.001)
 
-    rates = []
-    for index in range(options.steps + 3):
-        start = time.perf_counter()
-        step(index)
-        rates.append(batch / (time.perf_counter() - start))
-    return rates[3:]
+    return rates_of(step, batch, options.steps)
 
 
 def _unused(name: str, levels: int, fading: bool) -> bool:
@@ -185,10 +179,8 @@ def main() -> None:
     parser.add_argument("--image-size", type=int, default=32)
     parser.add_argument("--channels", type=int, default=256)
     parser.add_argument("--most-channels", type=int, default=32)
-    parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--fading", action="store_true")
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add_options(parser, batch_size=16)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     rates = {
@@ -196,7 +188,7 @@ def main() -> None:
         for doubling in ("plain", "fused")
         for last in (False, True)
     }
-    print(json.dumps({"version": torch.__version__, "images_per_second": rates}))
+    report(rates)
 
 
 if __name__ == "__main__":

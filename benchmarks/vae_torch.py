@@ -8,10 +8,9 @@ Prints one JSON document. It imports nothing of gmzoo, so that any interpreter w
 from __future__ import annotations
 
 import argparse
-import json
-import time
 
 import torch
+from peers_torch import add_options, rates_of, report
 from torch import nn
 from torch.nn import functional
 
@@ -68,12 +67,7 @@ def measure(options: argparse.Namespace, channels_last: bool) -> list[float]:
         (reconstruction + divergence).backward()
         adam.step()
 
-    rates = []
-    for index in range(options.steps + 3):
-        start = time.perf_counter()
-        step(index)
-        rates.append(batch / (time.perf_counter() - start))
-    return rates[3:]
+    return rates_of(step, batch, options.steps)
 
 
 def main() -> None:
@@ -81,14 +75,12 @@ def main() -> None:
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--hidden", type=int, default=128)
     parser.add_argument("--code-size", type=int, default=16)
-    parser.add_argument("--batch-size", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=60)
-    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    add_options(parser, batch_size=100)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     layouts = {"contiguous": False, "channels_last": True}
     rates = {layout: measure(options, last) for layout, last in layouts.items()}
-    print(json.dumps({"version": torch.__version__, "images_per_second": rates}))
+    report(rates)
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from zoo.cli.command import (
     out_options,
     split_option,
 )
-from zoo.cli.shards import engine_options
+from zoo.cli.shards import check_engine, engine_options
 from zoo.errors import UsageError, ZooError
 
 if typing.TYPE_CHECKING:
@@ -131,8 +131,7 @@ def command(
     from zoo.cli.progress import follow
 
     path = output.check_out(out, force, (".png",))
-    if actors is not None and engine == "local":
-        raise UsageError("--actors goes with --engine ray.")
+    check_engine(engine, actors)
     names = None if metrics is None else [name.strip() for name in metrics.split(",") if name.strip()]
     if names == []:
         raise UsageError("--metrics names nothing: use a list as in --metrics fid,kid.")

@@ -51,12 +51,9 @@ def command(model: str, runs_dir: str | None, out: str, kind: str) -> None:
     if kind == "savedmodel":
         check_writable(Path(out) / "1")
         loaded = load_model(model, runs_dir)
-        from zoo.exporting import publish
-        from zoo.serving import write_beside
+        import zoo
 
-        version = publish(loaded.path, out)
-        write_beside(version)
-        click.echo(version)
+        click.echo(zoo.export(loaded, out))
         return
     if Path(out).exists():
         raise UsageError(f"{out} exists. Choose another --out.")

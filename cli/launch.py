@@ -39,11 +39,11 @@ def command(workers: int, restarts: int, engine: str, line: tuple[str, ...]) -> 
         gmzoo launch --workers 4 --restarts 10 -- train vae --preset mnist --batch-size 512
         gmzoo launch --engine ray --workers 8 -- train dcgan --batch-size 1024 --runs-dir /shared/runs
     """
-    from zoo.launching import LocalGroup, gmzoo, launch, started_by
+    from zoo.launching import LocalGroup, gmzoo, launch, resuming, started_by
 
     first = [*gmzoo(), *training(line)]
     environment = started_by(sys.argv[1:])
-    again = [word for word in first if word != "--new"]  # the run that was begun goes on
+    again = resuming(first)
     if engine == "local":
         sys.exit(
             launch(lambda fresh: LocalGroup(first if fresh else again, workers, tell, environment), restarts)

@@ -142,15 +142,9 @@ def command(
     if as_json:
         output.write_json(
             {
-                "model": loaded.name,
-                "source": data.spec,
-                "split": data.split,
-                "kind": kind,
+                **document(loaded, data, kind, means),
                 **({"of": of} if of else {}),
                 "levels": levels,
-                "n": len(data),
-                # Bits are nats in other units: their mean says it all.
-                **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
                 **({"elbo": terms} if terms else {}),
                 **({} if flags is None else {"threshold": threshold, "flagged": sum(flags)}),
                 "examples": [
@@ -185,6 +179,19 @@ def command(
     if flags is not None:
         click.echo(f"{'flagged':<{width}}  {sum(flags):,} below {threshold:g} nats")
     click.echo(path)
+
+
+def document(model: LoadedModel, data: Data, kind: str, means: Mapping[str, Any]) -> dict[str, Any]:
+    """What --json says of all examples together."""
+    return {
+        "model": model.name,
+        "source": data.spec,
+        "split": data.split,
+        "kind": kind,
+        "n": len(data),
+        # Bits are nats in other units: their mean says it all.
+        **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
+    }
 
 
 def check_bound(model: LoadedModel, importance_samples: int | None, seed: int | None) -> bool:
@@ -253,17 +260,7 @@ def score_in_shards(
     means = {name: summary(values, UNITS[name]) for name, values in columns.items()}
     kind = "exact" if exact and not data.info.dequantised else "bound"
     if as_json:
-        output.write_json(
-            {
-                "model": loaded.name,
-                "source": data.spec,
-                "split": data.split,
-                "kind": kind,
-                "n": len(data),
-                **{name: each["mean"] if name.startswith("bits") else each for name, each in means.items()},
-                "shards": str(folder),
-            }
-        )
+        output.write_json({**document(loaded, data, kind, means), "shards": str(folder)})
         return
     for name, each in means.items():
         click.echo(f"{name:<12}  {each['mean']:.4f} {each['unit']} ({kind})")

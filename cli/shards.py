@@ -36,6 +36,12 @@ engine_options = stacked(
 )
 
 
+def check_engine(engine: str, actors: int | None) -> None:
+    """Refuses a number of actors where there are none."""
+    if actors is not None and engine != "ray":
+        raise UsageError("--actors goes with --engine ray.")
+
+
 def shard_options(*forms: str) -> Callable[[Any], Any]:
     """The options of a command whose results can come in shards of these formats."""
     return stacked(
@@ -73,9 +79,12 @@ class Wanted:
         """Whether the results come in shards."""
         return self.engine == "ray" or any((self.actors, self.shard, self.shard_format, self.shard_size))
 
-    @property
     def part(self) -> tuple[int, int]:
-        """Which part of how many is to be made."""
+        """Which part of how many is to be made.
+
+        Raises:
+            UsageError: it is none.
+        """
         from zoo.cli.inputs import parse_part
 
         return parse_part(self.shard) if self.shard else (1, 1)
@@ -90,10 +99,9 @@ class Wanted:
 
         if out is None or output.ending(out) != output.FOLDER or Path(out).is_file():
             raise UsageError("Shards go into a folder: name it by --out, as in --out samples/")
-        if self.actors is not None and self.engine != "ray":
-            raise UsageError("--actors goes with --engine ray.")
+        check_engine(self.engine, self.actors)
         output.check_writable(Path(out))
-        self.part  # noqa: B018  what is wrong with it is told now
+        self.part()  # what is wrong with it is told now
         return Path(out)
 
 
@@ -131,8 +139,9 @@ def make(
         dict(settings),
     )
     job.begin()
-    missing = job.missing(wanted.part)
-    there = len(range(wanted.part[0] - 1, job.shards, wanted.part[1])) - len(missing)
+    turn, parts = wanted.part()
+    missing = job.missing((turn, parts))
+    there = len(range(turn - 1, job.shards, parts)) - len(missing)
     if there:
         log.info("%d shards are there already: going on with %d", there, len(missing))
     made: Iterator[int] = (

@@ -72,19 +72,19 @@ def train(name: str, **options: Any) -> Run | None:
 
 
 def export(
-    model: str | os.PathLike[str], path: str | os.PathLike[str], kind: str = "savedmodel"
+    model: str | os.PathLike[str] | LoadedModel, path: str | os.PathLike[str], kind: str = "savedmodel"
 ) -> os.PathLike[str]:
     """Copies a trained model to `<path>/<next version>`: `path` is a base path of TensorFlow Serving.
 
     Args:
-        model: as `load` takes it.
+        model: as `load` takes it, or one that is loaded.
         path: the base path; of another format a folder that does not exist.
         kind: `savedmodel`; `litert` or `onnx` for what draws nothing: see `zoo.converting`.
 
     Returns:
         The version's folder, or that of the files.
     """
-    loaded = load(model)
+    loaded = load(model) if isinstance(model, str | os.PathLike) else model
     if kind == "savedmodel":
         from zoo.exporting import publish
         from zoo.serving import write_beside

@@ -99,9 +99,14 @@ def follow(process: subprocess.Popen[str], heard: Callable[[str], None]) -> thre
     return thread
 
 
+def resuming(words: Sequence[str]) -> list[str]:
+    """The words of a command as they go on with a run: `--new` would start afresh."""
+    return [word for word in words if word != "--new"]
+
+
 def started_by(words: Sequence[str]) -> dict[str, str]:
     """What workers find in their environment of the words behind `gmzoo` that start, and go on with, all."""
-    return {STARTED_BY: shlex.join(["gmzoo", *(word for word in words if word != "--new")])}
+    return {STARTED_BY: shlex.join(["gmzoo", *resuming(words)])}
 
 
 class Group(abc.ABC):

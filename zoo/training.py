@@ -68,6 +68,7 @@ from zoo.evaluation import classification, reconstruction
 from zoo.evaluation.judging import judged
 from zoo.evaluation.likelihood import elbo_summary, log_probs, scorer, suffix, summary, text_summary
 from zoo.exporting import export, full_precision, next_version, publish, saved_weights
+from zoo.launching import resuming
 from zoo.layers.text import survey
 from zoo.machine import machine
 from zoo.plain import plain
@@ -746,7 +747,7 @@ def command_line() -> str:
     """
     if started_by := os.environ.get(STARTED_BY):
         return started_by
-    return shlex.join(["gmzoo", *(word for word in sys.argv[1:] if word != "--new")])
+    return shlex.join(["gmzoo", *resuming(sys.argv[1:])])
 
 
 def build(plan: Plan) -> GenerativeModel:
